@@ -1,0 +1,17 @@
+"""Small tools that the notebooks of *Large Models in Practice* share.
+
+Nothing here is the subject of a chapter: what a chapter teaches is written out in its cells. The package
+imports quickly and never imports TensorFlow by itself; :func:`helpers.session.load_keras` does, on request.
+
+============  =====================================================================
+module        what it holds
+============  =====================================================================
+claims        assert a statement and record it, so that the book can list it
+datasets      one loader per data set: resolved, verified, with its licence
+evaluation    the test set that opens once; intervals and spreads
+figures       one style for every figure; alt text that states the finding
+session       profile, seed, device; a quiet import of Keras
+============  =====================================================================
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,109 @@
+"""Start of a notebook: profile, seed, device, and an import of Keras that does not flood the page."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, TypeVar
+
+from helpers import display
+
+T = TypeVar("T", bound=dict[str, Any])
+PROFILES = ("quick", "full")
+
+
+def choose(profile: str, *, quick: T, full: T) -> T:
+    """Pick the settings of a profile, and show both in one table so that a reader sees what changes.
+
+    Parameters
+    ----------
+    profile : {"quick", "full"}
+        ``quick`` is for two processor cores, ``full`` for a GPU workstation.
+    quick, full : dict
+        The same keys in the same order.
+
+    Returns
+    -------
+    dict
+        A copy of the chosen settings.
+
+    Raises
+    ------
+    ValueError
+        For another profile, or if the two tables name different settings.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile '{profile}'; choose one of {', '.join(PROFILES)}")
+    if list(quick) != list(full):
+        raise ValueError(f"the profiles name different settings: {list(quick)} and {list(full)}")
+    rows = [{"setting": key.replace("_", " "), "quick": quick[key], "full": full[key]} for key in quick]
+    display.table(rows, caption="Settings by profile", highlight=profile)
+    return dict(quick if profile == "quick" else full)
+
+
+def load_keras(seed: int) -> ModuleType:
+    """Import Keras quietly, make its results repeatable, and print one line that says what runs where.
+
+    Sets the seeds of Python, NumPy and the backend. On the TensorFlow backend it also asks for deterministic
+    operations, and lets GPU memory grow with use so that several notebooks can share one card.
+
+    Parameters
+    ----------
+    seed : int
+        Not negative.
+
+    Returns
+    -------
+    module
+        ``keras``. The backend is chosen by ``KERAS_BACKEND`` (``tensorflow`` if unset).
+
+    Notes
+    -----
+    TensorFlow writes start-up messages to file descriptor 2, where Python cannot filter them and where they would
+    land in the page. They are discarded during the import and the first look at the devices only; errors are
+    raised as exceptions and are not affected.
+    """
+    if seed < 0:
+        raise ValueError(f"seed must be zero or positive, got {seed}")
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    with _silent_stderr():
+        devices = _prepare_tensorflow() if backend == "tensorflow" else []
+        import keras
+    keras.utils.set_random_seed(seed)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+        engine = f"TensorFlow {tf.__version__}"
+    else:
+        engine = f"{backend} backend"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    device = ", ".join(devices) if devices else f"CPU ({cores} cores)"
+    print(f"Keras {keras.__version__} on {engine}, Python {platform.python_version()}; {device}; seed {seed}.")
+    return keras
+
+
+def _prepare_tensorflow() -> list[str]:
+    """Names of the GPUs that TensorFlow sees, each set to take memory as needed."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
