@@ -1,0 +1,18 @@
+# Thin: each target is one Python command. `make book` and `make test` set up .venv by themselves.
+PYTHON  ?= python3
+PROFILE ?= quick
+VENV    := .venv/bin/python
+
+.PHONY: book test lab serve clean setup
+book: setup
+	$(VENV) -m book build --profile $(PROFILE) $(ARGS)
+test: setup
+	$(VENV) -m pytest $(ARGS)
+lab: setup
+	$(VENV) -m book lab $(ARGS)
+serve: setup
+	$(VENV) -m book serve $(ARGS)
+clean: setup
+	$(VENV) -m book clean $(ARGS)
+setup:
+	@$(PYTHON) -m book setup

@@ -1,0 +1,76 @@
+"""Command line: ``python -m book <command>``.
+
+Exit status: 0 all well; 1 something in the book failed (a notebook, a claim, the site); 2 the request cannot be
+carried out as given; 130 stopped by the user.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from book import BookError
+from book.paths import REPOSITORY, Paths
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "setup":  # with the system's Python: only the standard library is there
+            from book import environment
+
+            environment.ensure()
+            return 0
+        from book import commands
+
+        return getattr(commands, options.command)(options, Paths(options.root.resolve()))
+    except BookError as error:
+        print(f"book: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("book: stopped.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno is None or (error.filename is None and error.errno != 28):
+            raise
+        what = f"'{error.filename}'" if error.filename else "the build folder"
+        print(f"book: {what} cannot be written or read ({error.strerror}); finished notebooks are kept. "
+              "Put it right and run the command again.", file=sys.stderr)  # fmt: skip
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="book", description="Execute and render Large Models in Practice.")
+    parser.add_argument("--root", type=Path, default=REPOSITORY, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text)
+
+    executing = argparse.ArgumentParser(add_help=False)
+    executing.add_argument("--profile", default="quick", help="quick (two cores, default) or full (a GPU workstation)")
+    executing.add_argument("--only", action="append", default=[], metavar="NAME",
+                           help="only these notebooks: a name, its beginning, or a pattern; may be repeated")  # fmt: skip
+    executing.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time (default: one per core)")
+    executing.add_argument("--force", action="store_true", help="execute even what is unchanged")
+    executing.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE",
+                           help="set a parameter of the notebooks that have it; may be repeated")  # fmt: skip
+    executing.add_argument("--time-limit", type=float, metavar="S", help="seconds per notebook before it is stopped")
+
+    commands.add_parser("build", parents=[executing], help="execute, check and render: the whole book")
+    commands.add_parser("execute", parents=[executing], help="execute notebooks and collect their claims")
+    command("render", "render the site from what is executed")
+    command("check", "hold sources, claims, errata and coverage against each other")
+    serve = command("serve", "show the site on this machine")
+    serve.add_argument("--port", type=int, default=8000, help="port on localhost (default 8000; 0 for any free one)")
+    lab = command("lab", "open JupyterLab with the helpers importable")
+    lab.add_argument("rest", nargs="*", help="passed to JupyterLab (after --)")
+    command("clean", "remove everything that was built")
+    command("bench", "measure the builder: parallel against sequential, cold against warm")
+    command("setup", "create .venv from the lock file, if it is not there")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

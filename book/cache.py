@@ -1,0 +1,129 @@
+"""Executed notebooks, addressed by what they depend on.
+
+The key covers the code of the notebook (not its prose), every file of ``helpers``, the parameters, the data sets that
+the notebook declares, the lock file, the Python version and the kind of machine. Prose can be edited without executing
+anything again: :func:`compose` puts the stored outputs under the current text.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import platform
+from typing import Any
+
+import nbformat
+
+from book import BookError, machine
+from book.files import sha256, write_atomically, write_json
+from book.paths import Paths
+from book.sources import Source
+from helpers import datasets
+
+FORMAT = 1
+KEPT = 6  # executions kept per notebook: both profiles, and some to go back to
+INJECTED = "injected-parameters"
+
+
+def shared_key(paths: Paths) -> str:
+    """Digest of what all notebooks depend on."""
+    helpers = paths.root / "helpers"
+    files = sorted(p for p in helpers.rglob("*.py") if "__pycache__" not in p.parts)
+    parts = {
+        "format": FORMAT,
+        "helpers": [[str(p.relative_to(helpers)), sha256(p.read_bytes())] for p in files],
+        "lock": sha256(paths.lock.read_bytes()) if paths.lock.is_file() else "",
+        "python": platform.python_version(),
+        "machine": [platform.system(), platform.machine(), list(machine.gpus())],
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+    }
+    return sha256(json.dumps(parts))
+
+
+def key(source: Source, parameters: dict[str, Any], shared: str) -> str:
+    """Digest of everything the result of a notebook depends on."""
+    for name in source.data:
+        if name not in datasets.REGISTRY:
+            raise BookError(f"Notebook '{source.path.name}' declares the data set '{name}', which helpers.datasets does "
+                            f"not know; there are: {', '.join(sorted(datasets.REGISTRY))}.")  # fmt: skip
+    parts = {
+        "shared": shared,
+        "code": [[cell.source, sorted(cell.metadata.get("tags", []))] for cell in source.code],
+        "kernel": source.kernel,
+        "parameters": parameters,
+        "data": [[name, datasets.fingerprint(name)] for name in sorted(source.data)],
+    }
+    return sha256(json.dumps(parts, sort_keys=True, default=str))
+
+
+def lookup(paths: Paths, source: Source, key: str) -> nbformat.NotebookNode | None:
+    """The stored execution, or None.
+
+    Raises
+    ------
+    BookError
+        If there is an entry and it is damaged.
+    """
+    stored, digest = _places(paths, source.name, key)
+    if not stored.is_file():
+        return None
+    try:
+        text = stored.read_text(encoding="utf-8")
+        intact = digest.read_text(encoding="utf-8").strip() == sha256(text)
+    except (OSError, UnicodeDecodeError):
+        intact = False
+    if not intact:
+        raise BookError(f"The cache entry '{paths.show(stored)}' is damaged; remove it, or execute the notebook anew with "
+                        f"--force --only {source.name}.")  # fmt: skip
+    return nbformat.reads(text, as_version=4)
+
+
+def store(paths: Paths, name: str, key: str, executed: nbformat.NotebookNode) -> None:
+    stored, digest = _places(paths, name, key)
+    text = nbformat.writes(executed) + "\n"
+    digest.unlink(missing_ok=True)
+    write_atomically(stored, text)
+    write_atomically(digest, sha256(text) + "\n")
+    entries = sorted(stored.parent.glob("*.ipynb"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for old in entries[KEPT:]:
+        old.unlink(missing_ok=True)
+        old.with_suffix(".sha256").unlink(missing_ok=True)
+
+
+def compose(source: Source, executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The current source with the outputs of an execution of the same code."""
+    injected = [c for c in executed.cells if INJECTED in c.metadata.get("tags", [])]
+    outputs = iter([c for c in executed.cells if c.cell_type == "code" and c not in injected])
+    result = copy.deepcopy(source.notebook)
+    result.metadata["book"] = {**result.metadata.get("book", {}), "run": executed.metadata["book"]["run"]}
+    cells = []
+    for cell in result.cells:
+        if cell.cell_type == "code":
+            done = next(outputs)
+            cell.outputs, cell.execution_count = done.outputs, done.execution_count
+        cells.append(cell)
+        if "parameters" in cell.metadata.get("tags", []):
+            cells.extend(injected)
+    result.cells = cells
+    return result
+
+
+def remember_time(paths: Paths, name: str, profile: str, seconds: float) -> None:
+    times = remembered_times(paths)
+    times[f"{name} {profile}"] = round(seconds, 2)
+    write_json(paths.cache / "times.json", times)
+
+
+def remembered_times(paths: Paths) -> dict[str, float]:
+    """Seconds by ``"name profile"``. A hint for the order of work: if it is unreadable, the order is another."""
+    try:
+        times = json.loads((paths.cache / "times.json").read_text())
+        return {str(k): float(v) for k, v in times.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _places(paths: Paths, name: str, key: str):
+    folder = paths.cache / name
+    return folder / f"{key[:24]}.ipynb", folder / f"{key[:24]}.sha256"

@@ -1,0 +1,154 @@
+"""The commands, each the story of what it does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from book import BookError, executor, machine, report, sources
+from book.paths import Paths
+from book.progress import Progress
+
+
+def build(options: argparse.Namespace, paths: Paths) -> int:
+    """Execute, check and render."""
+    started = time.monotonic()
+    from book import check as checks
+    from book import render as renderer
+
+    paths.prepare()
+    with _alone(paths):
+        status = _execute(options, paths)
+        if status:
+            return status
+        faults = checks.faults(paths, partial=bool(options.only))
+        if faults:
+            return _show_faults(faults)
+        site = renderer.render(paths)
+    print(f"The book is in {paths.show(site / 'index.html')} ({time.monotonic() - started:.1f} s). "
+          "To read it: make serve, or open the file in a browser.")  # fmt: skip
+    return 0
+
+
+def execute(options: argparse.Namespace, paths: Paths) -> int:
+    """Execute notebooks and write the reports."""
+    paths.prepare()
+    with _alone(paths):
+        return _execute(options, paths)
+
+
+def render(options: argparse.Namespace, paths: Paths) -> int:
+    """Render the site from the executed notebooks that are there."""
+    from book import render as renderer
+
+    paths.prepare()
+    with _alone(paths):
+        site = renderer.render(paths)
+    print(f"The book is in {paths.show(site / 'index.html')}.")
+    return 0
+
+
+def check(options: argparse.Namespace, paths: Paths) -> int:
+    """Hold sources, claims, errata and coverage against each other, without executing anything."""
+    from book import check as checks
+
+    faults = checks.faults(paths, partial=False)
+    if faults:
+        return _show_faults(faults)
+    print("Sources, claims, errata and coverage agree.")
+    return 0
+
+
+def serve(options: argparse.Namespace, paths: Paths) -> int:
+    from book import serve as server
+
+    return server.serve(paths, options.port)
+
+
+def lab(options: argparse.Namespace, paths: Paths) -> int:
+    """JupyterLab in the notebooks' folder, with the helpers importable."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(paths.root), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-m", "jupyter", "lab", f"--notebook-dir={paths.root}", *options.rest]
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def clean(options: argparse.Namespace, paths: Paths) -> int:
+    """Remove the build folder; refused while a build is at work in it."""
+    if not paths.build.exists():
+        print("There is nothing to remove.")
+        return 0
+    with _alone(paths, wait=False):
+        for entry in paths.build.iterdir():
+            if entry.name != _LOCK:
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    shutil.rmtree(paths.build, ignore_errors=True)
+    print(f"Removed {paths.show(paths.build)}.")
+    return 0
+
+
+def bench(options: argparse.Namespace, paths: Paths) -> int:
+    from book import bench as benchmark
+
+    return benchmark.main(paths)
+
+
+def _execute(options: argparse.Namespace, paths: Paths) -> int:
+    console = Console(stderr=False)
+    chosen = [sources.load(path) for path in sources.select(paths, options.only)]
+    parameters = sources.overrides(chosen, options.profile, options.parameters)
+    started = time.monotonic()
+    print(f"Notebooks: {len(chosen)}, profile {options.profile}.", flush=True)
+    interrupted = False
+    with Progress(console) as progress:
+        try:
+            results = executor.execute(
+                paths, chosen, parameters, jobs=options.jobs, force=options.force, time_limit=options.time_limit,
+                progress=progress,
+            )  # fmt: skip
+        except executor.Interrupted as stop:
+            results, interrupted = stop.results, True
+    wall = time.monotonic() - started
+    report.write(paths, results, profile=options.profile, jobs=options.jobs or machine.cores(), wall_seconds=wall)
+    bad = [r for r in results if not r.good]
+    claims = sum(len(r.claims) for r in results if r.good)
+    fresh = sum(r.status == "ok" for r in results)
+    print(f"{len(results) - len(bad)} of {len(results)} notebooks good ({fresh} executed now), {claims} claims hold, "
+          f"{wall:.1f} s. Report: {paths.show(paths.report)}", flush=True)  # fmt: skip
+    if interrupted:
+        print("book: stopped; finished notebooks are kept, run the command again to go on.", file=sys.stderr)
+        return 130
+    return 1 if bad else 0
+
+
+def _show_faults(faults: list[str]) -> int:
+    for fault in faults:
+        print(f"book: {fault}", file=sys.stderr)
+    return 1
+
+
+_LOCK = ".lock"
+
+
+@contextmanager
+def _alone(paths: Paths, *, wait: bool = True):
+    """Let one build at a time work in a build folder; a second one waits, and then finds the work done."""
+    lock = FileLock(paths.build / _LOCK)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if not wait:
+                raise BookError(f"A build is at work in '{paths.show(paths.build)}'; wait until it ends.") from None
+            print(f"Another build is at work in {paths.show(paths.build)}; waiting for it.", flush=True)
+            lock.acquire()
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,64 @@
+"""Set-up on a fresh clone: ``.venv`` from the hash-locked file. Needs nothing but Python itself.
+
+``python3 -m book setup`` does nothing, quickly, when the environment is already the one that the lock file describes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from book import BookError
+from book.paths import REPOSITORY
+
+SUPPORTED = ((3, 11), (3, 13))
+
+
+def ensure(root: Path = REPOSITORY) -> Path:
+    """Create or renew ``.venv`` so that it holds exactly what the lock file says.
+
+    Returns
+    -------
+    Path
+        The environment's Python.
+
+    Raises
+    ------
+    BookError
+        If this Python is not supported, or the packages cannot be installed.
+    """
+    version = sys.version_info[:2]
+    if not SUPPORTED[0] <= version <= SUPPORTED[1]:
+        raise BookError(f"This is Python {version[0]}.{version[1]}; the book needs 3.11, 3.12 or 3.13. Name another one, "
+                        "for instance: make book PYTHON=python3.12")  # fmt: skip
+    folder, lock = root / ".venv", root / "requirements.lock"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp = folder / "book-lock.sha256"
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest() + f" {version[0]}.{version[1]}"
+    if python.exists() and stamp.is_file() and stamp.read_text().strip() == wanted:
+        return python
+    print("Setting up .venv from requirements.lock (once; a few minutes with a cold package cache) ...", flush=True)
+    stamp.unlink(missing_ok=True)
+    try:
+        venv.create(folder, with_pip=True, clear=folder.exists())
+        command = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(lock)]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BookError(
+            f"The environment '{folder}' cannot be created ({error}); is the disk full or read-only?"
+        ) from error
+    if done.returncode != 0:
+        last = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")][-5:]
+        raise BookError("The packages could not be installed. pip says:\n  " + "\n  ".join(last)
+                        + "\nCheck the connection to your package index, then run the command again.")  # fmt: skip
+    packages = subprocess.run(
+        [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    (Path(packages) / "book_root.pth").write_text(f"{root}\n", encoding="utf-8")  # helpers importable everywhere
+    stamp.write_text(wanted + "\n", encoding="utf-8")
+    return python

@@ -1,0 +1,44 @@
+"""Files that are whole or absent: written under another name, then moved into place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that no reader, and no crash, sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
+    write_atomically(path, nbformat.writes(notebook) + "\n")
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    """Leave the file (and its time) alone if it already says this, so that a rebuild finds nothing new."""
+    if not (path.is_file() and path.read_text(encoding="utf-8") == text):
+        write_atomically(path, text)
+
+
+def sha256(content: bytes | str) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
