@@ -15,3 +15,5 @@ The pipeline, one module a step::
 
 class BookError(Exception):
     """Something the user can put right. The message is one sentence: what, which value, what to do."""
+
+    status = 2

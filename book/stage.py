@@ -1,0 +1,137 @@
+"""The tree that is rendered: pages with their generated parts, and the executed notebooks.
+
+Layout of the stage: pages at its root (``index.md``), chapters under ``notebooks/``, assets under ``assets/``. Files are
+written only when they change, so that a rebuild renders only what is new.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+
+import nbformat
+import yaml
+from nbformat.v4 import new_markdown_cell
+
+from book import BookError, generated
+from book.files import write_if_changed
+from book.paths import Paths
+from book.sources import find
+
+PAGES = "book/pages/"
+
+
+def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
+    """Bring ``_build/stage`` up to date.
+
+    Parameters
+    ----------
+    vendor : dict
+        Files of third parties for ``assets/vendor/``: name there to file here.
+
+    Returns
+    -------
+    list of str
+        Chapters of the table of contents that are not executed and go in without outputs.
+    """
+    contents = _contents(paths)
+    book = generated.Book.collect(paths)
+    wanted: set[Path] = set()
+
+    def put(name: str, text: str) -> None:
+        wanted.add(paths.stage / name)
+        write_if_changed(paths.stage / name, text)
+
+    put("_config.yml", (paths.root / "_config.yml").read_text(encoding="utf-8"))
+    put("_toc.yml", yaml.safe_dump(_strip(contents), sort_keys=False, allow_unicode=True))
+    bibliography = paths.data / "references.bib"
+    put("references.bib", bibliography.read_text(encoding="utf-8") if bibliography.is_file() else "")
+    missing = []
+    for entry in _files(contents):
+        if entry.startswith(PAGES):
+            page = paths.root / f"{entry}.md"
+            if not page.is_file():
+                raise BookError(
+                    f"_toc.yml names '{entry}', but there is no file '{paths.show(page)}'; add it, or remove the entry."
+                )
+            put(f"{entry.removeprefix(PAGES)}.md", generated.fill(page.read_text(encoding="utf-8"), book))
+        else:
+            name = Path(entry).name
+            executed = book.notebooks.get(name)
+            if executed is None:
+                missing.append(name)
+            source = executed or _source(paths, entry)
+            put(f"{entry}.ipynb", nbformat.writes(_chapter(name, source, executed is not None)) + "\n")
+    for file in sorted((paths.theme / "assets").rglob("*")):
+        if file.is_file():
+            _copy(file, paths.stage / "assets" / file.relative_to(paths.theme / "assets"), wanted)
+    for name, file in vendor.items():
+        _copy(file, paths.stage / "assets" / "vendor" / name, wanted)
+    for old in sorted(paths.stage.rglob("*")):
+        if old.is_file() and old not in wanted and "_build" not in old.relative_to(paths.stage).parts:
+            old.unlink()
+    return missing
+
+
+def _contents(paths: Paths) -> dict:
+    file = paths.root / "_toc.yml"
+    try:
+        contents = yaml.safe_load(file.read_text(encoding="utf-8"))
+        _files(contents)
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise BookError(f"'{paths.show(file)}' is not a table of contents ({' '.join(str(error).split())}).") from error
+    listed = {Path(entry).name for entry in _files(contents) if not entry.startswith(PAGES)}
+    unlisted = [p.stem for p in find(paths) if p.stem not in listed]
+    if unlisted:
+        raise BookError(f"_toc.yml does not list these notebooks: {', '.join(unlisted)}; add them.")
+    return contents
+
+
+def _files(contents: dict) -> list[str]:
+    """Every file that the table of contents names, in reading order."""
+    found = [contents["root"]]
+
+    def walk(entries) -> None:
+        for entry in entries or []:
+            if "file" in entry:
+                found.append(entry["file"])
+            walk(entry.get("sections"))
+
+    for part in contents.get("parts", []):
+        walk(part.get("chapters"))
+    walk(contents.get("chapters"))
+    return found
+
+
+def _strip(value):
+    """The same table of contents with pages at the root, so that their addresses are short."""
+    if isinstance(value, dict):
+        return {k: _strip(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_strip(v) for v in value]
+    return value.removeprefix(PAGES) if isinstance(value, str) else value
+
+
+def _source(paths: Paths, entry: str) -> nbformat.NotebookNode:
+    file = paths.root / f"{entry}.ipynb"
+    if not file.is_file():
+        raise BookError(f"_toc.yml names '{entry}', but there is no '{paths.show(file)}'; add it, or remove the entry.")
+    return nbformat.read(file, as_version=4)
+
+
+def _chapter(name: str, notebook: nbformat.NotebookNode, executed: bool) -> nbformat.NotebookNode:
+    """A notebook as the site shows it: below the title, one line that says how it was executed."""
+    result = copy.deepcopy(notebook)
+    run = result.metadata.get("book", {}).get("run")
+    line = generated.run_line(name, run) if executed and run else generated.NOT_EXECUTED
+    result.cells.insert(1, new_markdown_cell(line, id="book-run-line"))
+    result.metadata.pop("book", None)
+    return result
+
+
+def _copy(file: Path, target: Path, wanted: set[Path]) -> None:
+    wanted.add(target)
+    if not (target.is_file() and target.read_bytes() == file.read_bytes()):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
