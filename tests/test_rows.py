@@ -1,0 +1,86 @@
+"""Errata, coverage and references: complete, well-formed, and bound to the book by ids that exist."""
+
+import re
+
+import pytest
+import yaml
+from pybtex.database import parse_file
+
+from book import check, generated, ledger
+from book.paths import REPOSITORY, Paths
+
+PATHS = Paths(REPOSITORY)
+ERRATA = ledger.read_rows(PATHS, "errata")
+COVERAGE = ledger.read_rows(PATHS, "coverage")
+REFERENCES = parse_file(str(PATHS.data / "references.bib")).entries
+CHAPTERS = set(generated.CHAPTERS)
+
+
+def test_errata_are_all_97_in_order():
+    assert [row["id"] for row in ERRATA] == [f"E{n:02d}" for n in range(1, 98)]
+
+
+@pytest.mark.parametrize("row", ERRATA, ids=lambda r: r["id"])
+def test_erratum_is_complete(row):
+    assert row["verdict"] in ledger.VERDICTS
+    assert row["chapter"] in CHAPTERS
+    for field in ("says", "truth", "instead"):
+        assert len(row[field].split()) >= 3, field
+    assert set(row["sources"]) <= set(REFERENCES)
+
+
+@pytest.mark.parametrize("row", COVERAGE, ids=lambda r: r["id"])
+def test_coverage_row_is_complete(row):
+    assert re.fullmatch(r"C-[A-Z]+\d?", row["id"])
+    assert row["group"] in generated.GROUPS
+    assert row["chapters"]
+    assert set(row["chapters"]) <= CHAPTERS
+    assert row["runs"].strip()
+    assert row["check"].strip()
+
+
+def test_coverage_ids_are_unique():
+    ids = [row["id"] for row in COVERAGE]
+    assert len(ids) == len(set(ids)) == 72
+
+
+@pytest.mark.parametrize("key", sorted(REFERENCES))
+def test_reference_can_be_found_by_a_reader(key):
+    fields = REFERENCES[key].fields
+    assert fields.get("title")
+    assert fields.get("year")
+    assert REFERENCES[key].persons or fields.get("organization") or fields.get("howpublished")
+    assert any(fields.get(name) for name in ("doi", "eprint", "isbn", "url")), (
+        f"{key}: no doi, arXiv id, ISBN or address"
+    )
+
+
+@pytest.fixture(scope="module")
+def book():
+    if not any(PATHS.executed.glob("*.ipynb")):
+        pytest.skip("no executed notebooks: run make book first")
+    return generated.Book.collect(PATHS)
+
+
+def test_ledger_has_no_fault(book):
+    assert check.faults(PATHS, partial=False) == []
+
+
+@pytest.mark.parametrize("number", range(20, 34))
+def test_errata_of_the_mnist_chapter_are_proven(book, number):
+    (row,) = [r for r in ERRATA if r["id"] == f"E{number:02d}"]
+    assert book.ledger.proven_by(row), f"E{number:02d} has no claim"
+
+
+@pytest.mark.parametrize("row_id", ["C-M1", "C-M2", "C-M3", "C-M4", "C-M5", "C-M6", "C-MLP"])
+def test_capabilities_of_the_mnist_chapter_are_proven(book, row_id):
+    (row,) = [r for r in COVERAGE if r["id"] == row_id]
+    assert book.ledger.proven_by(row), f"{row_id} has no claim"
+
+
+def test_yaml_holds_no_tabs_or_windows_line_ends():
+    for name in ("errata.yml", "coverage.yml"):
+        raw = (PATHS.data / name).read_bytes()
+        assert b"\t" not in raw
+        assert b"\r" not in raw
+        yaml.safe_load(raw)
