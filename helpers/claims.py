@@ -103,7 +103,7 @@ def equal(id: str, statement: str, value: Any, expected: Any, *, errata=(), capa
         different = int(np.sum(a != b)) if a.shape == b.shape else f"shape {a.shape}"
         return _settle(id, statement, "equal", different, f"0 differences over {b.size:,} elements",
                        passed, errata, capabilities)  # fmt: skip
-    passed = type(value == expected) in (bool, np.bool_) and bool(value == expected)
+    passed = type(value == expected) in (bool, np.bool_) and bool(value == expected) and not _has_nan(value)
     return _settle(id, statement, "equal", value, f"exactly {_text(_plain(expected))}", passed, errata, capabilities)
 
 
@@ -122,8 +122,8 @@ def close(
     reason : str
         Why this tolerance: a rounding bound, a published precision. Shown beside the claim.
     """
-    if not (atol >= 0 and rtol >= 0 and atol + rtol > 0):
-        raise ValueError(f"claim {id}: give a positive atol or rtol (got atol={atol}, rtol={rtol}); "
+    if not (atol >= 0 and rtol >= 0 and 0 < atol + rtol < math.inf):
+        raise ValueError(f"claim {id}: give a positive, finite atol or rtol (got atol={atol}, rtol={rtol}); "
                          "for an exact identity use claims.equal")  # fmt: skip
     if not reason.strip():
         raise ValueError(f"claim {id}: say why this tolerance is the right one (reason=...)")
@@ -132,8 +132,10 @@ def close(
     if a.size == 0 or (b.ndim and a.shape != b.shape):
         return _settle(id, statement, "close", f"shape {a.shape}", f"shape {b.shape}, not empty", False,
                        errata, capabilities)  # fmt: skip
-    difference = np.abs(a - b)
-    passed = bool(np.all(np.isfinite(a)) and np.all(difference <= atol + rtol * np.abs(b)))
+    with np.errstate(invalid="ignore"):  # infinity minus infinity; it fails below
+        difference = np.abs(a - b)
+    finite = bool(np.all(np.isfinite(a)) and np.all(np.isfinite(b)))
+    passed = finite and bool(np.all(difference <= atol + rtol * np.abs(b)))
     if a.ndim == 0:
         shown, bound = float(a), f"{_text(float(b))} within {tolerance} ({reason})"
     else:
@@ -256,6 +258,15 @@ def _ids(id: str, given: str | Iterable[str], pattern: re.Pattern) -> list[str]:
         if not pattern.fullmatch(one):
             raise ValueError(f"claim {id}: '{one}' is not an id of the form {pattern.pattern}")
     return ids
+
+
+def _has_nan(value: Any) -> bool:
+    """NaN inside a list is equal to itself for Python, which compares identities first."""
+    if isinstance(value, Mapping):
+        return any(_has_nan(v) for v in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_has_nan(v) for v in value)
+    return isinstance(value, (float, np.floating)) and bool(value != value)
 
 
 def _plain(value: Any) -> Any:
