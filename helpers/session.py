@@ -69,6 +69,7 @@ def load_keras(seed: int) -> ModuleType:
     if seed < 0:
         raise ValueError(f"seed must be zero or positive, got {seed}")
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else every fit() prints a harmless line about data sets
     with _silent_stderr():
         devices = _prepare_tensorflow() if backend == "tensorflow" else []
         import keras
@@ -77,6 +78,7 @@ def load_keras(seed: int) -> ModuleType:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+        tf.get_logger().setLevel("ERROR")  # a chapter that builds several models would be told that this is slow
         engine = f"TensorFlow {tf.__version__}"
     else:
         engine = f"{backend} backend"
