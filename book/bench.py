@@ -44,7 +44,9 @@ def main(paths: Paths) -> int:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     console.print(f"Machine: {machine.describe()}; load before the start {load:.2f}.", highlight=False)
     if load > 0.5:
-        console.print("Other work is running on this machine: times are inflated, and the ratios blurred.", style="yellow")
+        console.print(
+            "Other work is running on this machine: times are inflated, and the ratios blurred.", style="yellow"
+        )
     measured = {**_parallel(), **_book(paths), **_imports()}
     table = Table("measure", "value", "target", title="Benchmarks of the builder")
     for name, (value, target) in measured.items():
@@ -93,7 +95,10 @@ def _book(paths: Paths) -> dict[str, tuple[str, str]]:
         "cold build": (f"{first:.1f} s", "at most 900 s"),
         "rebuild, nothing changed": (f"{warm:.1f} s", "at most 20 s"),
         "rebuild / cold": (f"{warm / first:.1%}", "at most 5 %"),
-        "claims that differ between two cold executions": (f"{len(differing)} of {len(values)} {differing[:5] or ''}", "0"),
+        "claims that differ between two cold executions": (
+            f"{len(differing)} of {len(values)} {differing[:5] or ''}",
+            "0",
+        ),
     }
 
 
@@ -101,7 +106,11 @@ def _imports() -> dict[str, tuple[str, str]]:
     code = ("import time; t = time.perf_counter(); from helpers import claims, datasets, evaluation, display; "
             "print(time.perf_counter() - t)")  # fmt: skip
     times = sorted(
-        float(subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout)
+        float(
+            subprocess.run(
+                [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+            ).stdout
+        )
         for _ in range(5)
     )
     return {"import of helpers": (f"{times[2]:.2f} s", "under 1 s")}
@@ -111,7 +120,9 @@ def _eight_notebooks(folder: Path) -> None:
     folder.mkdir(parents=True)
     for number in range(8):
         code = (_WITH_TENSORFLOW if number % 2 else _WITH_NUMPY).format(width=32 + 8 * number)
-        notebook = new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+        notebook = new_notebook(
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        )
         notebook.cells = [
             new_markdown_cell(f"# Notebook {number}", id="title"),
             new_code_cell('PROFILE = "quick"', id="parameters", metadata={"tags": ["parameters"]}),
@@ -122,8 +133,16 @@ def _eight_notebooks(folder: Path) -> None:
 
 def _jupyter_book(root: Path, execution: str) -> float:
     names = sorted(p.stem for p in (root / "notebooks").glob("*.ipynb"))
-    contents = {"format": "jb-book", "root": f"notebooks/{names[0]}", "chapters": [{"file": f"notebooks/{n}"} for n in names[1:]]}
-    config = {"title": "bench", "only_build_toc_files": True, "execute": {"execute_notebooks": execution, "timeout": 300}}
+    contents = {
+        "format": "jb-book",
+        "root": f"notebooks/{names[0]}",
+        "chapters": [{"file": f"notebooks/{n}"} for n in names[1:]],
+    }
+    config = {
+        "title": "bench",
+        "only_build_toc_files": True,
+        "execute": {"execute_notebooks": execution, "timeout": 300},
+    }
     (root / "_toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False))
     (root / "_config.yml").write_text(yaml.safe_dump(config))
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(root), "--all",

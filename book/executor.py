@@ -362,7 +362,6 @@ def _environment(paths: Paths) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
     }
 
 

@@ -26,6 +26,7 @@ def polish(site: Path) -> None:
         _landmarks(soup)
         _plain_bibliography(soup)
         _scrollable_by_keyboard(soup)
+        _unique_ids(soup)
         page.write_text(str(soup), encoding="utf-8")
     for pattern in _UNUSED_FILES:
         for file in (site / "_static").rglob(pattern):
@@ -67,3 +68,9 @@ def _scrollable_by_keyboard(soup: BeautifulSoup) -> None:
     """Boxes that may scroll sideways can take the focus, so that the arrow keys move them."""
     for box in soup.select("div.highlight > pre, .cell_output pre"):
         box["tabindex"] = "0"
+
+
+def _unique_ids(soup: BeautifulSoup) -> None:
+    """sphinx-exercise gives the body of every exercise the same id, which nothing refers to."""
+    for body in soup.select("#exercise-content, #solution-content"):
+        del body["id"]

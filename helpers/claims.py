@@ -30,6 +30,7 @@ from helpers import datasets, display
 
 MIME = "application/vnd.book.claim+json"
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)+")
+_TERMINAL_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ERRATUM = re.compile(r"E\d{2}")
 _CAPABILITY = re.compile(r"C-[A-Z]+\d?")
 
@@ -299,5 +300,6 @@ def _text(value: Any) -> str:
 
 
 def _first_lines(message: str, lines: int = 6, width: int = 300) -> str:
-    kept = [line[:width] for line in message.strip().splitlines() if line.strip()][:lines]
+    plain = _TERMINAL_COLOUR.sub("", message)
+    kept = [line[:width] for line in plain.strip().splitlines() if line.strip()][:lines]
     return "\n".join(kept)
