@@ -126,7 +126,9 @@ class Project:
     def path(self, name: str) -> Path:
         return self.root / "notebooks" / f"{name}.ipynb"
 
-    def write(self, name: str, *cells: str, parameters: str | None = 'PROFILE = "quick"', data: tuple = (), kernel="python3"):
+    def write(
+        self, name: str, *cells: str, parameters: str | None = 'PROFILE = "quick"', data: tuple = (), kernel="python3"
+    ):
         """Write a notebook: a title, the parameters cell, then ``cells``; a text that starts with ``#md`` is prose."""
         notebook = new_notebook(metadata={"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}})
         if data:

@@ -336,7 +336,9 @@ class TestRaises:
             pass
 
 
-@pytest.mark.parametrize("bad", ["", "mnist", "Mnist.mlp", "mnist mlp.a", "mnist..mlp", ".mnist.a", "mnist.a.", "a.b_c"])
+@pytest.mark.parametrize(
+    "bad", ["", "mnist", "Mnist.mlp", "mnist mlp.a", "mnist..mlp", ".mnist.a", "mnist.a.", "a.b_c"]
+)
 def test_an_id_of_another_form_is_refused(records, bad):
     with pytest.raises(ValueError, match="claim id"):
         claims.equal(bad, SENTENCE, 1, 1)
@@ -454,5 +456,3 @@ def holds(claim, *arguments, **options) -> bool:
         return claim(*before, *arguments, **options).passed
     except ClaimFailed:
         return False
-
-
