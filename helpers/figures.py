@@ -62,6 +62,8 @@ STYLE: dict[str, Any] = {
 def new_figure(rows: int = 1, columns: int = 1, *, height: float = 3.2, **options: Any) -> tuple[Figure, Any]:
     """A figure in the book's style and width (5.4 in: one that a phone can show).
 
+    The style stays in force for the session: legends, labels and hatches take it when they are made, which is later.
+
     Parameters
     ----------
     rows, columns : int
@@ -76,8 +78,8 @@ def new_figure(rows: int = 1, columns: int = 1, *, height: float = 3.2, **option
     figure, axes
         As from ``plt.subplots``.
     """
-    with plt.rc_context(STYLE):
-        return plt.subplots(rows, columns, figsize=(5.4, height), **options)
+    plt.rcParams.update(STYLE)
+    return plt.subplots(rows, columns, figsize=(5.4, height), **options)
 
 
 def label_line(axes: Axes, x: float, y: float, text: str, colour: str, **options: Any) -> None:
@@ -136,11 +138,12 @@ def as_html(figure: Figure, *, alt: str, caption: str) -> str:
                 element.set(name, f"#{prefix}{value[1:]}")
             elif value.startswith("url(#"):
                 element.set(name, f"url(#{prefix}{value[5:]}")
-            elif value.lower() == _INK:
+            elif value.lower() in (_INK, "#000000"):
                 element.set(name, "currentColor")
     points = [float(v) for v in svg.get("viewBox").split()[2:]]
     svg.set("width", f"{points[0] * _PIXELS_PER_POINT:.0f}")
     svg.set("height", f"{points[1] * _PIXELS_PER_POINT:.0f}")
+    svg.set("fill", "currentColor")  # black is the default in SVG, and matplotlib leaves it out
     svg.set("role", "img")
     svg.set("aria-label", alt)
     svg.set("stroke-linejoin", "round")
