@@ -76,7 +76,7 @@ def serve(options: argparse.Namespace, paths: Paths) -> int:
 def lab(options: argparse.Namespace, paths: Paths) -> int:
     """JupyterLab in the notebooks' folder, with the helpers importable."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(paths.root), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "jupyter", "lab", f"--notebook-dir={paths.root}", *options.rest]
+    command = [sys.executable, "-m", "jupyter", "lab", f"--notebook-dir={paths.root}", *_QUIET_LAB, *options.rest]
     return subprocess.run(command, env=environment, check=False).returncode
 
 
@@ -135,6 +135,8 @@ def _show_faults(faults: list[str]) -> int:
 
 
 _LOCK = ".lock"
+# Nothing calls home: JupyterLab asks for no news and no newer version of itself.
+_QUIET_LAB = ("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None")
 
 
 @contextmanager
