@@ -28,12 +28,9 @@ INJECTED = "injected-parameters"
 
 def shared_key(paths: Paths) -> str:
     """Digest of what all notebooks depend on."""
-    helpers = paths.root / "helpers"
-    files = sorted(p for p in helpers.rglob("*.py") if "__pycache__" not in p.parts)
     parts = {
         "format": FORMAT,
-        "helpers": [[str(p.relative_to(helpers)), sha256(p.read_bytes())] for p in files],
-        "lock": sha256(paths.lock.read_bytes()) if paths.lock.is_file() else "",
+        "project": _project(paths),
         "python": platform.python_version(),
         "machine": [platform.system(), platform.machine(), list(machine.gpus())],
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
@@ -45,16 +42,45 @@ def key(source: Source, parameters: dict[str, Any], shared: str) -> str:
     """Digest of everything the result of a notebook depends on."""
     for name in source.data:
         if name not in datasets.REGISTRY:
-            raise BookError(f"Notebook '{source.path.name}' declares the data set '{name}', which helpers.datasets does "
-                            f"not know; there are: {', '.join(sorted(datasets.REGISTRY))}.")  # fmt: skip
+            raise BookError(
+                f"Notebook '{source.path.name}' declares the data set '{name}', which helpers.datasets does "
+                f"not know; there are: {', '.join(sorted(datasets.REGISTRY))}."
+            )
     parts = {
         "shared": shared,
-        "code": [[cell.source, sorted(cell.metadata.get("tags", []))] for cell in source.code],
+        "code": _code(source.notebook),
         "kernel": source.kernel,
         "parameters": parameters,
         "data": [[name, datasets.fingerprint(name)] for name in sorted(source.data)],
     }
     return sha256(json.dumps(parts, sort_keys=True, default=str))
+
+
+def is_current(paths: Paths, notebook: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> bool:
+    """Whether an executed copy belongs to this source, these helpers and this lock file (on whatever machine)."""
+    return executed.metadata.get("book", {}).get("run", {}).get("content") == content(paths, notebook)
+
+
+def content(paths: Paths, notebook: nbformat.NotebookNode) -> str:
+    """Digest of what the repository contributes to a result; stored with each execution."""
+    return sha256(json.dumps([_project(paths), _code(notebook)]))
+
+
+def _project(paths: Paths) -> list:
+    helpers = paths.root / "helpers"
+    files = sorted(p for p in helpers.rglob("*.py") if "__pycache__" not in p.parts)
+    lock = sha256(paths.lock.read_bytes()) if paths.lock.is_file() else ""
+    return [[[str(p.relative_to(helpers)), sha256(p.read_bytes())] for p in files], lock]
+
+
+def _code(notebook: nbformat.NotebookNode) -> list:
+    """Code cells, with those tags that change what is executed; the others only change what is shown."""
+    matter = {"parameters", "raises-exception", "skip-execution"}
+    return [
+        [cell.source, sorted(matter & set(cell.metadata.get("tags", [])))]
+        for cell in notebook.cells
+        if cell.cell_type == "code" and INJECTED not in cell.metadata.get("tags", [])
+    ]
 
 
 def lookup(paths: Paths, source: Source, key: str) -> nbformat.NotebookNode | None:

@@ -21,7 +21,9 @@ def faults(paths: Paths, *, partial: bool) -> list[str]:
     if not partial:
         for path in sorted(paths.notebooks.glob("*.ipynb")):
             if path.stem not in executed:
-                found.append(f"'{path.stem}' is not executed; run: python -m book execute --only {path.stem}")
+                found.append(
+                    f"'{path.stem}' is not executed, or has changed since; run: python -m book execute --only {path.stem}"
+                )
     for name, notebook in book.notebooks.items():
         declared = set(notebook.metadata.get("book", {}).get("data", []))
         used = {record["name"] for record in ledger.data_of(notebook)}

@@ -267,6 +267,7 @@ class _Pool:
                 "run": {
                     "profile": parameters["PROFILE"],
                     "parameters": parameters,
+                    "content": cache.content(self.paths, source.notebook),
                     "seconds": round(seconds, 2),
                     "peak_memory_mib": round(running.peak, 1),
                     "date": time.strftime("%Y-%m-%d", time.gmtime()),

@@ -14,7 +14,7 @@ from typing import Any
 
 import nbformat
 
-from book import ledger
+from book import cache, ledger
 from book.ledger import Ledger
 from book.paths import Paths
 from helpers import datasets
@@ -69,11 +69,13 @@ class Book:
 
     @classmethod
     def collect(cls, paths: Paths) -> Book:
-        notebooks = {
-            file.stem: nbformat.read(file, as_version=4)
-            for file in sorted(paths.executed.glob("*.ipynb"))
-            if (paths.notebooks / file.name).is_file()
-        }
+        """Read what is executed. A copy of code that has changed since counts as not executed."""
+        notebooks = {}
+        for file in sorted(paths.notebooks.glob("*.ipynb")):
+            if (paths.executed / file.name).is_file():
+                executed = nbformat.read(paths.executed / file.name, as_version=4)
+                if cache.is_current(paths, nbformat.read(file, as_version=4), executed):
+                    notebooks[file.stem] = executed
         missing = frozenset(p.stem for p in paths.notebooks.glob("*.ipynb")) - notebooks.keys()
         errata, coverage = ledger.read_rows(paths, "errata"), ledger.read_rows(paths, "coverage")
         claims = {name: ledger.claims_of(notebook) for name, notebook in notebooks.items()}

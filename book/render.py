@@ -30,7 +30,7 @@ def render(paths: Paths) -> Path:
     modules = assets(paths)
     missing = stage.stage(paths, _katex(modules))
     if missing:
-        print(f"Without results, because not executed: {', '.join(missing)}.")
+        print(f"Without results, because not executed since the last change: {', '.join(missing)}.")
     digest = _digest(paths)
     stamp = paths.build / "html.stamp"
     if (paths.html / "index.html").is_file() and stamp.is_file() and stamp.read_text().strip() == digest:

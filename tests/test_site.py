@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
-from book import serve
+from book import BookError, serve
 from book.paths import REPOSITORY, Paths
 
 PATHS = Paths(REPOSITORY)
@@ -228,7 +228,7 @@ def test_pages_open_from_a_plain_file(chromium):
         with Visit(chromium, (SITE / page).as_uri()) as visit:
             assert visit.complaints == []
             assert all(r.startswith(("file:", "data:")) for r in visit.requests)
-            assert visit.page.locator("main h1").count() == 1
+            assert visit.page.locator("main article h1").count() == 1
 
 
 @pytest.mark.browser
@@ -291,3 +291,8 @@ def contrast(one: str, other: str) -> float:
 
     high, low = sorted((luminance(one), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+def test_serving_without_a_site_says_what_to_do(tmp_path):
+    with pytest.raises(BookError, match="make book"):
+        serve.server(Paths(tmp_path), 0)
