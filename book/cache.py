@@ -47,12 +47,16 @@ def key(source: Source, parameters: dict[str, Any], shared: str) -> str:
         if name not in datasets.REGISTRY:
             raise BookError(f"Notebook '{source.path.name}' declares the data set '{name}', which helpers.datasets does "
                             f"not know; there are: {', '.join(sorted(datasets.REGISTRY))}.")  # fmt: skip
+    try:
+        data = [[name, datasets.fingerprint(name)] for name in sorted(source.data)]
+    except datasets.DataError as error:
+        raise BookError(str(error)) from error
     parts = {
         "shared": shared,
         "code": [[cell.source, sorted(cell.metadata.get("tags", []))] for cell in source.code],
         "kernel": source.kernel,
         "parameters": parameters,
-        "data": [[name, datasets.fingerprint(name)] for name in sorted(source.data)],
+        "data": data,
     }
     return sha256(json.dumps(parts, sort_keys=True, default=str))
 
@@ -66,7 +70,7 @@ def lookup(paths: Paths, source: Source, key: str) -> nbformat.NotebookNode | No
         If there is an entry and it is damaged.
     """
     stored, digest = _places(paths, source.name, key)
-    if not stored.is_file():
+    if not (stored.is_file() and digest.is_file()):  # the digest comes last: without it nothing was finished
         return None
     try:
         text = stored.read_text(encoding="utf-8")
@@ -120,7 +124,7 @@ def remembered_times(paths: Paths) -> dict[str, float]:
     try:
         times = json.loads((paths.cache / "times.json").read_text())
         return {str(k): float(v) for k, v in times.items()}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
