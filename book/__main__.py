@@ -7,6 +7,7 @@ carried out as given; 130 stopped by the user.
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         print("book: stopped.", file=sys.stderr)
         return 130
     except OSError as error:
-        if error.errno is None or (error.filename is None and error.errno != 28):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if error.errno is None or (error.filename is None and not full):
             raise
         what = f"'{error.filename}'" if error.filename else "the build folder"
         print(f"book: {what} cannot be written or read ({error.strerror}); finished notebooks are kept. "

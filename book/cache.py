@@ -46,12 +46,16 @@ def key(source: Source, parameters: dict[str, Any], shared: str) -> str:
                 f"Notebook '{source.path.name}' declares the data set '{name}', which helpers.datasets does "
                 f"not know; there are: {', '.join(sorted(datasets.REGISTRY))}."
             )
+    try:
+        data = [[name, datasets.fingerprint(name)] for name in sorted(source.data)]
+    except datasets.DataError as error:
+        raise BookError(str(error)) from error
     parts = {
         "shared": shared,
         "code": _code(source.notebook),
         "kernel": source.kernel,
         "parameters": parameters,
-        "data": [[name, datasets.fingerprint(name)] for name in sorted(source.data)],
+        "data": data,
     }
     return sha256(json.dumps(parts, sort_keys=True, default=str))
 
@@ -92,7 +96,7 @@ def lookup(paths: Paths, source: Source, key: str) -> nbformat.NotebookNode | No
         If there is an entry and it is damaged.
     """
     stored, digest = _places(paths, source.name, key)
-    if not stored.is_file():
+    if not (stored.is_file() and digest.is_file()):  # the digest comes last: without it nothing was finished
         return None
     try:
         text = stored.read_text(encoding="utf-8")
@@ -146,7 +150,7 @@ def remembered_times(paths: Paths) -> dict[str, float]:
     try:
         times = json.loads((paths.cache / "times.json").read_text())
         return {str(k): float(v) for k, v in times.items()}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 

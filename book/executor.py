@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -138,20 +140,22 @@ def execute(
 
     waiting.sort(key=expected, reverse=True)
     pool = _Pool(paths, parameters, keys, time_limit, progress)
-    try:
-        with _stoppable():
-            for result in pool.run(waiting, jobs):
+    with _stoppable() as stop_wanted:
+        try:
+            for result in pool.run(waiting, jobs, stop_wanted):
                 results[result.name] = result
                 progress.finished(result)
-    except KeyboardInterrupt:
-        for result in pool.stop():
-            results[result.name] = result
-            progress.finished(result)
-        for source in sources:
-            if source.name not in results:
-                profile = parameters[source.name]["PROFILE"]
-                results[source.name] = Result(source.name, "interrupted", profile, error="not started")
-        raise Interrupted([results[s.name] for s in sources]) from None
+        except KeyboardInterrupt:
+            for result in pool.stop():
+                results[result.name] = result
+                progress.finished(result)
+            for source in sources:
+                if source.name not in results:
+                    profile = parameters[source.name]["PROFILE"]
+                    results[source.name] = Result(source.name, "interrupted", profile, error="not started")
+            raise Interrupted([results[s.name] for s in sources]) from None
+        finally:
+            pool.kill()
     return [results[s.name] for s in sources]
 
 
@@ -167,9 +171,11 @@ class _Pool:
         if method == "forkserver":
             self.context.set_forkserver_preload(["book.worker"])
 
-    def run(self, waiting: list[Source], jobs: int) -> Iterator[Result]:
+    def run(self, waiting: list[Source], jobs: int, stop_wanted: Callable[[], bool]) -> Iterator[Result]:
         waiting = list(waiting)
         while waiting or self.running:
+            if stop_wanted():
+                raise KeyboardInterrupt
             while waiting and len(self.running) < jobs:
                 self._start(waiting.pop(0))
             wait([r.report for r in self.running] + [r.process.sentinel for r in self.running], timeout=0.25)
@@ -198,11 +204,24 @@ class _Pool:
             ended.append(self._end(running))
         return ended
 
+    def kill(self) -> None:
+        """End what still runs, because something unforeseen (a full disk) ends the build."""
+        for running in list(self.running):
+            self.running.remove(running)
+            _kill(running.process, patience=0)
+            running.report.close()
+            name = running.source.name
+            with suppress(OSError):
+                os.replace(self._unfinished_file(name), self.paths.partial / f"{name}.ipynb")
+
+    def _unfinished_file(self, name: str) -> Path:
+        return self.paths.partial / f"{name}.{os.getpid()}.ipynb"
+
     def _start(self, source: Source) -> None:
         from book.worker import Job, run
 
         name = source.name
-        partial = self.paths.partial / f"{name}.{os.getpid()}.ipynb"
+        partial = self._unfinished_file(name)
         job = Job(
             name=name,
             source=source.path,
@@ -248,14 +267,14 @@ class _Pool:
         return self.time_limit or TIME_LIMIT[self.parameters[running.source.name]["PROFILE"]]
 
     def _end(self, running: _Running) -> Result:
-        self.running.remove(running)
         seconds = self._seconds(running)
         finished = running.outcome["status"] in ("ok", "failed")
         _kill(running.process, patience=10 if finished else 0)
+        self.running.remove(running)
         running.report.close()
         source, outcome = running.source, running.outcome
         parameters = self.parameters[source.name]
-        partial = self.paths.partial / f"{source.name}.{os.getpid()}.ipynb"
+        partial = self._unfinished_file(source.name)
         executed = _read(partial)
         if outcome["status"] == "ok":
             fault = "nothing was written" if executed is None else _unfinished(executed)
@@ -294,7 +313,7 @@ class _Pool:
             seconds=round(seconds, 2),
             peak_memory_mib=round(running.peak, 1),
             cell=number,
-            code=source.notebook.cells[number - 1].source.strip().splitlines()[0][:80] if number else None,
+            code=source.notebook.cells[number - 1].source.strip().partition("\n")[0][:80] if number else None,
             error=_shorten(outcome.get("error", "")),
             partial=self.paths.show(kept) if executed is not None else None,
             parameters=parameters,
@@ -351,14 +370,18 @@ def _read(path) -> nbformat.NotebookNode | None:
 
 
 def _shorten(error: str) -> str:
-    lines = [line.rstrip() for line in error.strip().splitlines() if line.strip()]
+    """The last lines, without the colours of a terminal and other control characters."""
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]|[^\S\n ]|[\x00-\x09\x0b-\x1f\x7f]", "", error)
+    lines = [line.rstrip() for line in plain.strip().splitlines() if line.strip()]
     return "\n".join(line[:400] for line in lines[-_ERROR_LINES:])
 
 
 def _environment(paths: Paths) -> dict[str, str]:
     """Environment of the kernels: this project's modules first, and nothing that varies from run to run."""
     python_path = [str(paths.root), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+    data = os.environ.get("BOOK_DATA")
     return {
+        **({"BOOK_DATA": os.path.abspath(data)} if data else {}),  # kernels run in another folder
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(p for p in python_path if p)),
         "PYTHONHASHSEED": "0",
         "JUPYTER_PREFER_ENV_PATH": "1",
@@ -395,21 +418,26 @@ def _quietly(action: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _stoppable():
-    """Let SIGTERM end a build as Ctrl-C does."""
-    if os.name != "posix" or multiprocessing.parent_process() is not None:
-        yield
-        return
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Note Ctrl-C and SIGTERM, so that the executor stops between two steps and loses nothing.
 
-    def stop(number, frame):
-        raise KeyboardInterrupt
+    A second signal stops it at once.
+    """
+    received: list[int] = []
 
+    def note(number, frame):
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    before = {}
     try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread
-        yield
-        return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, note)
+    except ValueError:  # not the main thread: signals are the business of whoever called
+        pass
     try:
-        yield
+        yield lambda: bool(received)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

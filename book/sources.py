@@ -131,13 +131,16 @@ def overrides(sources: list[Source], profile: str, given: list[str]) -> dict[str
 
 
 def parse_value(text: str) -> Any:
-    """Read a value as Python would (numbers, quoted text, lists, True, None); anything else is text."""
+    """Read a value as Python would (numbers, quoted text, lists, True, None); anything else is text.
+
+    A tuple becomes a list, and what JSON cannot hold (a set, bytes) stays text: parameters are kept in JSON.
+    """
     named = {"true": True, "false": False, "null": None}
     if text.lower() in named:
         return named[text.lower()]
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        return json.loads(json.dumps(ast.literal_eval(text), allow_nan=False))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
 
 
