@@ -6,14 +6,13 @@ import json
 import math
 from dataclasses import asdict
 
-import nbformat
 import numpy as np
 import pytest
+from conftest import stdout_of
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from book import ledger
-from conftest import stdout_of
 from helpers import claims, datasets, display
 from helpers.claims import ClaimFailed
 
@@ -239,7 +238,7 @@ class TestBand:
 
     @pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (None, None), (math.nan, 1.0)])
     def test_a_band_that_is_none_is_refused(self, records, low, high):
-        with pytest.raises(ValueError, match="claim test.claim"):
+        with pytest.raises(ValueError, match=r"claim test\.claim"):
             claims.band(ID, SENTENCE, 1.0, low, high)
         assert records == []
 
