@@ -440,6 +440,16 @@ def test_a_stopped_build_keeps_what_is_finished_and_goes_on_later(project, numbe
     assert not list((project.build / "partial").iterdir())
 
 
+def test_nothing_is_left_running_if_the_builder_itself_is_killed(project):
+    project.write("endless", says(project, "endless"), FOREVER)
+    run = project.start("execute")
+    process_that_said(project, "endless")
+    run.signal(signal.SIGKILL)
+    assert run.wait().status == -signal.SIGKILL
+    run.assert_nothing_left()
+    assert execute(project, time_limit=0.001) == {"endless": "timeout"}  # the folder is free for the next build
+
+
 # -- What became of the bad day ------------------------------------------------------------------------------------------
 
 
