@@ -12,6 +12,12 @@ The pipeline, one module a step::
 ``python -m book --help`` lists the commands.
 """
 
+import sys
+
+# A checker of international addresses that nbformat imports on the way and nothing here uses: it would take 1.3 s of
+# every command, and again of every fork server. Its users expect that it may be absent.
+sys.modules.setdefault("rfc3987_syntax", None)
+
 
 class BookError(Exception):
     """Something the user can put right. The message is one sentence: what, which value, what to do."""

@@ -371,7 +371,8 @@ def _read(path) -> nbformat.NotebookNode | None:
 
 def _shorten(error: str) -> str:
     """The last lines, without the colours of a terminal and other control characters."""
-    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]|[^\S\n ]|[\x00-\x09\x0b-\x1f\x7f]", "", error)
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", error)
+    plain = "".join(c if c == "\n" or c.isprintable() else " " for c in plain)
     lines = [line.rstrip() for line in plain.strip().splitlines() if line.strip()]
     return "\n".join(line[:400] for line in lines[-_ERROR_LINES:])
 

@@ -66,7 +66,8 @@ def load(path: Path) -> Source:
     Raises
     ------
     BookError
-        If it is not a notebook, lacks its parameters cell, or asks for a kernel that is not installed.
+        If it is not a notebook, lacks its parameters cell, has one of an earlier run, or asks for a kernel that is
+        not installed.
     """
     name = path.stem
     try:
@@ -88,6 +89,9 @@ def load(path: Path) -> Source:
     if len(cells) != 1:
         raise BookError(f"Notebook '{path.name}' has {len(cells)} cells tagged 'parameters'; it needs exactly one, "
                         "which sets PROFILE = \"quick\".")  # fmt: skip
+    if any("injected-parameters" in c.metadata.get("tags", []) for c in notebook.cells):
+        raise BookError(f"Notebook '{path.name}' has a cell tagged 'injected-parameters', which papermill left in it; "
+                        "remove this cell.")  # fmt: skip
     kernel = notebook.metadata.get("kernelspec", {}).get("name", "python3")
     if kernel not in _kernels():
         raise BookError(f"Notebook '{path.name}' asks for the kernel '{kernel}', which is not installed "

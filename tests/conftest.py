@@ -56,7 +56,7 @@ class Run:
     def __init__(self, project: Project, arguments: tuple[str, ...], environment: dict[str, str], before=None):
         self.mark = uuid.uuid4().hex
         self.project = project
-        self._out, self._err = (project.root / f".{self.mark}.{name}" for name in ("out", "err"))
+        self._out, self._err = (project.scratch / f"{self.mark}.{name}" for name in ("out", "err"))
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "book", "--root", str(project.root), *arguments],
