@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from conftest import stdout_of
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from book import ledger
+from conftest import stdout_of
 from helpers import claims, datasets, display
 from helpers.claims import ClaimFailed
 

@@ -8,13 +8,13 @@ import shutil
 
 import nbformat
 import pytest
-from conftest import Project, assert_one_sentence
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from book import executor, sources
 from book.paths import Paths
+from conftest import Project, assert_one_sentence
 
 
 @pytest.fixture(scope="module")

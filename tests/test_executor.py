@@ -15,11 +15,11 @@ from xml.etree import ElementTree
 import nbformat
 import psutil
 import pytest
-from conftest import Project, assert_one_sentence, stdout_of, wait_until
 
 from book import cache, executor, sources
 from book.paths import Paths
 from book.progress import Progress
+from conftest import Project, assert_one_sentence, stdout_of, wait_until
 
 FOREVER = "import time\nwhile True:\n    time.sleep(0.1)"
 TIME_LIMIT = 20  # for the notebook that never ends; the others need about a second

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import REPOSITORY, isolation
 
+from conftest import REPOSITORY, isolation
 from helpers import display
 from helpers.session import choose, load_keras
 
