@@ -277,9 +277,9 @@ class _Pool:
         partial = self._unfinished_file(source.name)
         executed = _read(partial)
         if outcome["status"] == "ok":
-            fault = "nothing was written" if executed is None else _unfinished(executed)
+            fault = (None, "died", "nothing was written") if executed is None else _unfinished(executed)
             if fault:
-                outcome = {"status": "died", "error": fault}
+                running.cell, outcome = fault[0], {"status": fault[1], "error": fault[2]}
         if outcome["status"] == "ok":
             executed.metadata["book"] = {
                 **executed.metadata.get("book", {}),
@@ -303,7 +303,7 @@ class _Pool:
         (self.paths.executed / f"{source.name}.ipynb").unlink(missing_ok=True)
         kept = self.paths.partial / f"{source.name}.ipynb"
         cells = [c.get("id") for c in source.notebook.cells]
-        number = cells.index(running.cell) + 1 if running.cell in cells else None
+        number = cells.index(running.cell) + 1 if running.cell and running.cell in cells else None
         if executed is not None:
             os.replace(partial, kept)
         return Result(
@@ -350,15 +350,16 @@ def _normalise(executed: nbformat.NotebookNode) -> None:
             cell.metadata["tags"] = [cache.INJECTED, "remove-cell"]
 
 
-def _unfinished(executed: nbformat.NotebookNode) -> str | None:
-    """Why an execution that claims success is not one. Papermill's own metadata cannot be trusted for this."""
-    for index, cell in enumerate(executed.cells):
+def _unfinished(executed: nbformat.NotebookNode) -> tuple[str | None, str, str] | None:
+    """Cell, status and error of an execution that claims success and is none; papermill lets ``sys.exit(0)`` pass."""
+    for cell in executed.cells:
         if cell.cell_type != "code" or not cell.source.strip():
             continue
+        for output in cell.outputs:
+            if output.output_type == "error":
+                return cell.get("id"), "failed", f"{output.ename}: {output.evalue}"
         if cell.execution_count is None:
-            return f"cell {index + 1} was not executed"
-        if any(output.output_type == "error" for output in cell.outputs):
-            return f"cell {index + 1} ended in an error"
+            return cell.get("id"), "died", "this cell was not executed"
     return None
 
 

@@ -46,7 +46,7 @@ def run(job: Job, report: Connection) -> None:
     try:
         papermill.execute_notebook(
             str(job.source), str(job.partial), parameters=job.parameters, engine_name="book", kernel_name=job.kernel,
-            cwd=str(job.folder), progress_bar=False, log_output=False, autosave_cell_every=10, start_timeout=120,
+            language="python", cwd=str(job.folder), progress_bar=False, log_output=False, autosave_cell_every=10, start_timeout=120,
         )  # fmt: skip
         outcome = {"status": "ok"}
     except PapermillExecutionError as error:

@@ -7,6 +7,7 @@ not import TensorFlow, so one takes about a second. The builder under test is al
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -234,14 +235,16 @@ def book(project):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
+def here(tmp_path, monkeypatch):
     """Let this process be isolated as the builder's processes are; returns the folder for caches."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.delenv("BOOK_DATA", raising=False)
     for name, value in isolation(scratch).items():
         monkeypatch.setenv(name, value)
-    return scratch
+    yield scratch
+    for worker in multiprocessing.active_children():  # left over only if the test failed; pytest would wait for them
+        worker.kill()
 
 
 @pytest.fixture

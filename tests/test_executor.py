@@ -68,13 +68,17 @@ def bad_day(new_project):
         "kernel", "print('before')", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "print('after')"
     )
     project.write("leaves", "print('before')", "import os\nos._exit(0)", "print('after')")
+    project.write("exits", "print('before')", "import sys\nsys.exit(0)", "print('after')")
     project.write("worker", "print('before')", f"{says(project, 'worker')}\n{FOREVER}")
     project.write("slow", "print('before')", FOREVER, "print('after')")
     # Longest first: these two start at once, the rest one after the other beside them.
     project.build.joinpath("cache").mkdir(parents=True)
     (project.build / "cache" / "times.json").write_text(
         json.dumps(
-            {f"{n} quick": s for s, n in enumerate(["leaves", "kernel", "claims", "raises", "fine", "slow", "worker"])}
+            {
+                f"{n} quick": s
+                for s, n in enumerate(["exits", "leaves", "kernel", "claims", "raises", "fine", "slow", "worker"])
+            }
         )
     )
     project.before = project.sources()
@@ -254,10 +258,15 @@ class Order(Progress):
     def __init__(self):
         super().__init__()
         self.names: list[str] = []
+        self.results: dict[str, executor.Result] = {}
 
     def started(self, name: str) -> None:
         super().started(name)
         self.names.append(name)
+
+    def finished(self, result: executor.Result) -> None:
+        super().finished(result)
+        self.results[result.name] = result
 
 
 def test_the_longest_runs_first_and_the_unknown_before_it(project):
@@ -297,6 +306,20 @@ def test_notebooks_import_the_projects_modules_and_the_books_helpers(project):
     project.write("imports", "import own_module, helpers.claims\nprint(own_module.HERE, helpers.claims.__name__)")
     assert execute(project) == {"imports": "ok"}
     assert stdout_of(project.executed("imports")) == "in the project helpers.claims\n"
+
+
+def test_a_notebook_of_an_older_format_runs_and_no_wrong_cell_is_named(project):
+    """Cells had no ids before format 4.5, and metadata may say nothing of a kernel."""
+    for name, last in (("good", "print('done')"), ("bad", "1 / 0")):
+        notebook = nbformat.read(project.write(name, "x = 1", last), as_version=4)
+        notebook.metadata, notebook.nbformat_minor = {}, 4
+        for cell in notebook.cells:
+            del cell["id"]
+        project.path(name).write_text(json.dumps(notebook))
+    assert execute(project, progress=(order := Order())) == {"bad": "failed", "good": "ok"}
+    assert stdout_of(project.executed("good")) == "done\n"
+    assert order.results["bad"].cell is None
+    assert order.results["bad"].error == "ZeroDivisionError: division by zero"
 
 
 # -- Two builds, and the disk ----------------------------------------------------------------------------------------------
@@ -464,6 +487,7 @@ EXPECTED = {
     "claims": "failed",
     "kernel": "died",
     "leaves": "died",
+    "exits": "failed",
     "worker": "died",
     "slow": "timeout",
 }
@@ -491,6 +515,7 @@ class TestTheBadDay:
             ("claims", 5, "_ = claims.equal('claims.bad'", "ClaimFailed: [CLAIM FAILS] claims.bad"),
             ("kernel", 4, "import os, signal", "the kernel died"),
             ("leaves", 4, "import os", "the kernel died"),
+            ("exits", 4, "import sys", "SystemExit: 0"),
             ("worker", 4, "import os, pathlib", "its process was killed"),
             ("slow", 4, "import time", f"stopped at the time limit of {TIME_LIMIT} s"),
         ],
@@ -519,11 +544,11 @@ class TestTheBadDay:
     def test_the_log_is_plain_text_with_a_line_for_each_start_and_end(self, bad_day, outcome):
         lines = outcome.stdout.splitlines()
         assert "\x1b" not in outcome.stdout
-        assert lines[0] == "Notebooks: 7, profile quick."
+        assert lines[0] == "Notebooks: 8, profile quick."
         for name in EXPECTED:
             assert f"  … {name}: started" in lines
         assert any(line.startswith("  ✓ fine: 1 claims hold, ") for line in lines)
-        assert "1 of 7 notebooks good (1 executed now), 1 claims hold" in lines[-1]
+        assert "1 of 8 notebooks good (1 executed now), 1 claims hold" in lines[-1]
 
     def test_the_report_keeps_its_contract(self, bad_day, outcome):
         report = bad_day.report()
