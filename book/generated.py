@@ -14,7 +14,7 @@ from typing import Any
 
 import nbformat
 
-from book import cache, ledger
+from book import BookError, cache, ledger
 from book.ledger import Ledger
 from book.paths import Paths
 from helpers import datasets
@@ -247,15 +247,25 @@ def _numbers(book: Book) -> str:
 
 
 def _figure(book: Book, chapter: str, cell: str) -> str:
-    """A figure that a chapter made, by the id of its cell."""
+    """A figure that a chapter made, by the id of its cell.
+
+    Raises
+    ------
+    BookError
+        If the chapter is executed and has no such figure.
+    """
     notebook = book.notebooks.get(chapter)
-    for candidate in notebook.cells if notebook else []:
+    if notebook is None:
+        return f'<p class="run-line run-line-missing">The figure appears here when chapter {html.escape(chapter)} is executed.</p>'
+    for candidate in notebook.cells:
         if candidate.get("id") == cell:
             for output in candidate.outputs:
                 text = output.get("data", {}).get("text/html", "")
                 if "book-figure" in text:
                     return text.replace("\n", " ")
-    return f'<p class="run-line run-line-missing">The figure appears here when chapter {html.escape(chapter)} is executed.</p>'
+    raise BookError(
+        f"A page wants the figure of cell '{cell}' of {chapter}, which has no such figure; correct the page."
+    )
 
 
 GENERATORS: dict[str, Callable[..., str]] = {
@@ -307,7 +317,7 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
-        return ", ".join(_value(v) for v in value)
+        return ", ".join(f"({_value(v)})" if isinstance(v, list) else _value(v) for v in value)
     return _text(str(value))
 
 

@@ -143,6 +143,13 @@ def test_the_front_page_counts_what_is_there():
     assert "1 of 1" in page
 
 
-def test_a_figure_that_is_not_there_says_so():
+def test_a_figure_that_an_executed_chapter_does_not_have_is_an_error():
+    chapter = new_notebook(cells=[new_code_cell("1", id="one")])
+    book = generated.Book({"05_mnist": chapter}, [], [], ledger.Ledger())
+    with pytest.raises(BookError, match="cell 'none' of 05_mnist"):
+        generated.fill("<!-- generated: figure 05_mnist none -->", book)
+
+
+def test_a_figure_of_a_chapter_that_is_not_executed_says_so():
     page = generated.fill("<!-- generated: figure 05_mnist none -->", book_with())
     assert "appears here when" in page
