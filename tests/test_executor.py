@@ -584,10 +584,11 @@ class Impatient(Progress):
 
     def __init__(self, file: Path):
         super().__init__()
-        self.file = file
+        self.file, self.stopped = file, False
 
     def tick(self) -> None:
-        if self.file.is_file():
+        if not self.stopped and self.file.is_file():
+            self.stopped = True
             raise KeyboardInterrupt
 
 
