@@ -27,6 +27,7 @@ def polish(site: Path) -> None:
         _plain_bibliography(soup)
         _scrollable_by_keyboard(soup)
         _unique_ids(soup)
+        _no_empty_heads(soup)
         page.write_text(str(soup), encoding="utf-8")
     for pattern in _UNUSED_FILES:
         for file in (site / "_static").rglob(pattern):
@@ -74,3 +75,10 @@ def _unique_ids(soup: BeautifulSoup) -> None:
     """sphinx-exercise gives the body of every exercise the same id, which nothing refers to."""
     for body in soup.select("#exercise-content, #solution-content"):
         del body["id"]
+
+
+def _no_empty_heads(soup: BeautifulSoup) -> None:
+    """Markdown cannot write a table without a heading row; one that says nothing is left out."""
+    for head in soup.select("thead"):
+        if not head.get_text(strip=True):
+            head.decompose()
