@@ -9,7 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -73,6 +75,7 @@ class _Running:
     process: multiprocessing.process.BaseProcess
     report: Connection
     started: float
+    sockets: Path | None = None
     cell: str | None = None
     peak: float = 0.0
     outcome: dict[str, Any] | None = None
@@ -210,6 +213,7 @@ class _Pool:
             self.running.remove(running)
             _kill(running.process, patience=0)
             running.report.close()
+            _remove(running.sockets)
             name = running.source.name
             with suppress(OSError):
                 os.replace(self._unfinished_file(name), self.paths.partial / f"{name}.ipynb")
@@ -222,6 +226,7 @@ class _Pool:
 
         name = source.name
         partial = self._unfinished_file(name)
+        sockets = Path(tempfile.mkdtemp(prefix="book-")) if os.name == "posix" else None
         job = Job(
             name=name,
             source=source.path,
@@ -229,6 +234,7 @@ class _Pool:
             log=self.paths.logs / f"{name}.log",
             folder=source.path.parent,
             kernel=source.kernel,
+            sockets=sockets,
             parameters=self.parameters[name],
             environment=_environment(self.paths),
         )
@@ -236,7 +242,7 @@ class _Pool:
         process = self.context.Process(target=run, args=(job, theirs), name=f"notebook {name}")
         process.start()
         theirs.close()
-        self.running.append(_Running(source, self.keys[name], process, report, time.monotonic()))
+        self.running.append(_Running(source, self.keys[name], process, report, time.monotonic(), sockets))
         self.progress.started(name)
 
     def _listen(self, running: _Running) -> None:
@@ -272,6 +278,7 @@ class _Pool:
         _kill(running.process, patience=10 if finished else 0)
         self.running.remove(running)
         running.report.close()
+        _remove(running.sockets)
         source, outcome = running.source, running.outcome
         parameters = self.parameters[source.name]
         partial = self._unfinished_file(source.name)
@@ -410,6 +417,11 @@ def _kill(process: multiprocessing.process.BaseProcess, *, patience: float) -> N
     for one in stubborn:
         _quietly(one.kill)
     process.join(timeout=5)
+
+
+def _remove(folder: Path | None) -> None:
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _quietly(action: Callable[[], None]) -> None:

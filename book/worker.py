@@ -19,6 +19,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Job:
     log: Path
     folder: Path
     kernel: str
+    sockets: Path | None
     parameters: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -42,7 +44,7 @@ def run(job: Job, report: Connection) -> None:
     _leave_with_parent()
     _redirect_output(job.log)
     os.environ.update(job.environment)
-    papermill_engines.register("book", _engine(report))
+    papermill_engines.register("book", _engine(report, job.sockets))
     try:
         papermill.execute_notebook(
             str(job.source), str(job.partial), parameters=job.parameters, engine_name="book", kernel_name=job.kernel,
@@ -63,7 +65,11 @@ def run(job: Job, report: Connection) -> None:
         pass  # the executor is gone; nobody is left to tell
 
 
-def _engine(report: Connection) -> type[NBClientEngine]:
+def _engine(report: Connection, sockets: Path | None) -> type[NBClientEngine]:
+    # Sockets in a folder of their own instead of TCP ports: two kernels that start at the same moment cannot be given
+    # the same one, and nobody else on the machine can connect.
+    local = Config({"KernelManager": {"transport": "ipc", "ip": str(sockets / "k")}}) if sockets else Config()
+
     class BookEngine(NBClientEngine):
         """Papermill's own engine; it also says which cell is at work."""
 
@@ -78,7 +84,7 @@ def _engine(report: Connection) -> type[NBClientEngine]:
                 return start(cell, cell_index, **more)
 
             nb_man.cell_start = cell_start
-            return super().execute_managed_notebook(nb_man, kernel_name, **options)
+            return super().execute_managed_notebook(nb_man, kernel_name, config=local, **options)
 
     return BookEngine
 

@@ -9,6 +9,8 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -612,3 +614,15 @@ def test_every_field_of_the_report_is_there_for_cached_and_interrupted_notebooks
     written = report.write(Paths(copy.root), stop.value.results, profile="quick", jobs=1, wall_seconds=1.0)
     assert [set(r) for r in written["notebooks"]] == [CONTRACT | MORE] * 2
     assert copy.report() == json.loads(json.dumps(written))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kernels use TCP ports there")
+def test_kernels_open_no_port_and_leave_no_socket(project, monkeypatch, tmp_path):
+    """Two kernels that start together cannot be given the same port, and nobody else can connect."""
+    folder = tmp_path / "t"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    listening = "[c for c in psutil.Process().net_connections('tcp') if c.status == psutil.CONN_LISTEN]"
+    project.write("one", f"import psutil\nfound = {listening}\nassert found == [], found")
+    assert execute(project) == {"one": "ok"}
+    assert list(folder.glob("book-*")) == []
