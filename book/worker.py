@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import shutil
 import threading
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -41,7 +42,7 @@ def run(job: Job, report: Connection) -> None:
     """Execute the notebook into ``job.partial``; send ``("cell", id, index, total)`` and at last ``("end", outcome)``."""
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C reaches the executor alone; it decides what becomes of us
-    _leave_with_parent()
+    _leave_with_parent(job.sockets)
     _redirect_output(job.log)
     os.environ.update(job.environment)
     papermill_engines.register("book", _engine(report, job.sockets))
@@ -89,11 +90,13 @@ def _engine(report: Connection, sockets: Path | None) -> type[NBClientEngine]:
     return BookEngine
 
 
-def _leave_with_parent() -> None:
+def _leave_with_parent(sockets: Path | None) -> None:
     parent = multiprocessing.parent_process()
 
     def wait() -> None:
         parent.join()
+        if sockets is not None:
+            shutil.rmtree(sockets, ignore_errors=True)
         os._exit(1)
 
     if parent is not None:
