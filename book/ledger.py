@@ -105,6 +105,7 @@ def build(
                 ledger.proofs.setdefault(row, []).append(claim["id"])
     for row in rows.values():
         for claim_id in row.get("claims", []):
-            if claim_id not in ledger.claims and not chapters_missing:
+            where = {row.get("chapter"), *row.get("chapters", [])}
+            if claim_id not in ledger.claims and not where & chapters_missing:
                 ledger.faults.append(f"{row['id']} names the claim '{claim_id}', which no notebook made")
     return ledger

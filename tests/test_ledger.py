@@ -58,11 +58,17 @@ def test_a_row_that_names_a_claim_that_nobody_made_is_a_fault(kind):
     assert "a.none" in fault
 
 
-def test_a_row_is_not_faulted_while_chapters_are_missing():
-    found = ledger.build(
-        {"first": [claim("a.one")]}, [row("E01", "a.none")], [], chapters_missing=frozenset({"second"})
-    )
+@pytest.mark.parametrize("chapter", [{"chapter": "second"}, {"chapters": ["first", "second"]}])
+def test_a_row_is_not_faulted_while_its_chapter_is_missing(chapter):
+    wanting = {**row("E01", "a.none"), **chapter}
+    found = ledger.build({"first": [claim("a.one")]}, [wanting], [], chapters_missing=frozenset({"second"}))
     assert found.faults == []
+
+
+def test_a_row_of_an_executed_chapter_is_faulted_while_another_is_missing():
+    wanting = {**row("E01", "a.none"), "chapter": "first"}
+    found = ledger.build({"first": [claim("a.one")]}, [wanting], [], chapters_missing=frozenset({"second"}))
+    assert len(found.faults) == 1
 
 
 def test_a_duplicate_is_a_fault_even_while_chapters_are_missing():
