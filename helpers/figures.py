@@ -10,6 +10,7 @@ import hashlib
 import html
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -32,6 +33,7 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 _INK = "#010203"  # stands for "the colour of the page's text"; no figure would choose it by chance
 _SVG = "{http://www.w3.org/2000/svg}"
 _PIXELS_PER_POINT = 1.3  # on a wide page 11.5 pt text comes out at 15 px, on a phone 390 px wide at about 11 px
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")  # a hundredth of a point is finer than any screen
 ElementTree.register_namespace("", _SVG.strip("{}"))
 ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 
@@ -104,21 +106,84 @@ def show(figure: Figure, *, alt: str, caption: str) -> None:
     ValueError
         If ``alt`` or ``caption`` says too little.
     """
-    if len(alt.split()) < 6 or len(alt) < 30:
-        raise ValueError(f"alt text must state the finding in a sentence, got {alt!r}")
-    if not caption.strip():
-        raise ValueError("a figure needs a caption")
+    _check_texts(alt, caption)
     markup = as_html(figure, alt=alt, caption=caption)
     plt.close(figure)
     display.show(text=f"[Figure] {alt}\n{caption}", html=markup)
 
 
-def as_html(figure: Figure, *, alt: str, caption: str) -> str:
-    """The figure as an HTML ``<figure>`` with inline SVG that follows the page's text colour.
+def show_steps(
+    frames: Sequence[Figure], *, label: str, values: Sequence[str], alts: Sequence[str], caption: str, start: int = 0
+) -> None:
+    """Show one of several figures, chosen by a slider that needs no kernel, and close them all.
 
-    The same figure gives the same text: ids are derived from the content. Styles become presentation attributes, so
-    that nothing leaks into the page and a strict content security policy does not blank the drawing.
+    The frames are drawn now, so the page shows only what this run computed. Without JavaScript (in JupyterLab, in print)
+    the frame ``start`` is open and the others unfold on a click; on the site a small script makes a slider of them.
+
+    Parameters
+    ----------
+    frames : sequence of Figure
+        2 to 16 figures of one size, drawn by one function with fixed axes, so that only the finding moves.
+    label : str
+        What the slider changes, for example "learning rate".
+    values : sequence of str
+        The value of each frame, as shown beside the slider.
+    alts : sequence of str
+        Alternative text of each frame, as in :func:`show`.
+    caption : str
+        What the figure shows; visible below it.
+    start : int
+        Index of the frame that is shown first.
+
+    Raises
+    ------
+    ValueError
+        If the sequences differ in length, values repeat, ``start`` is no index, or a text says too little.
     """
+    n = len(frames)
+    if not 2 <= n <= 16:
+        raise ValueError(f"a stepped figure needs 2 to 16 frames, got {n}")
+    if not len(values) == len(alts) == n:
+        raise ValueError(f"{n} frames need as many values and alts, got {len(values)} and {len(alts)}")
+    if len(set(values)) < n:
+        raise ValueError(f"each frame needs a value of its own, got {list(values)}")
+    if not 0 <= start < n:
+        raise ValueError(f"start must be an index from 0 to {n - 1}, got {start}")
+    if not label.strip():
+        raise ValueError("a stepped figure needs a label: what does the slider change?")
+    for alt in alts:
+        _check_texts(alt, caption)
+    drawings = [_svg(frame, alt) for frame, alt in zip(frames, alts, strict=True)]
+    for frame in frames:
+        plt.close(frame)
+    group = "s" + hashlib.sha256("".join(drawings).encode()).hexdigest()[:8]
+    steps = "".join(
+        f'<details class="step" name="{group}" data-value="{html.escape(value, quote=True)}"{" open" * (k == start)}>'
+        f"<summary>{html.escape(label)}: {html.escape(value)}</summary>{drawing}</details>"
+        for k, (value, drawing) in enumerate(zip(values, drawings, strict=True))
+    )
+    display.show(
+        text="\n".join([f"[Figure with a slider for {label}] {alts[start]}", caption]),
+        html=f'<figure class="book-figure book-steps" data-label="{html.escape(label, quote=True)}">{steps}'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>",
+    )
+
+
+def as_html(figure: Figure, *, alt: str, caption: str) -> str:
+    """The figure as an HTML ``<figure>`` with inline SVG that follows the page's text colour."""
+    return f'<figure class="book-figure">{_svg(figure, alt)}<figcaption>{html.escape(caption)}</figcaption></figure>'
+
+
+def _check_texts(alt: str, caption: str) -> None:
+    if len(alt.split()) < 6 or len(alt) < 30:
+        raise ValueError(f"alt text must state the finding in a sentence, got {alt!r}")
+    if not caption.strip():
+        raise ValueError("a figure needs a caption")
+
+
+def _svg(figure: Figure, alt: str) -> str:
+    """Inline SVG. The same figure gives the same text: ids are derived from the content. Styles become presentation
+    attributes, so that nothing leaks into the page and a strict content security policy does not blank the drawing."""
     buffer = io.StringIO()
     with plt.rc_context({**STYLE, "svg.hashsalt": "book"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -140,6 +205,8 @@ def as_html(figure: Figure, *, alt: str, caption: str) -> str:
                 element.set(name, f"url(#{prefix}{value[5:]}")
             elif value.lower() in (_INK, "#000000"):
                 element.set(name, "currentColor")
+            elif name == "d":
+                element.set(name, _LONG_NUMBER.sub(lambda m: f"{float(m.group()):.2f}", value))
     points = [float(v) for v in svg.get("viewBox").split()[2:]]
     svg.set("width", f"{points[0] * _PIXELS_PER_POINT:.0f}")
     svg.set("height", f"{points[1] * _PIXELS_PER_POINT:.0f}")
@@ -148,8 +215,7 @@ def as_html(figure: Figure, *, alt: str, caption: str) -> str:
     svg.set("aria-label", alt)
     svg.set("stroke-linejoin", "round")
     markup = ElementTree.tostring(svg, encoding="unicode", short_empty_elements=True)
-    markup = re.sub(r">\s+<", "><", markup)
-    return f'<figure class="book-figure">{markup}<figcaption>{html.escape(caption)}</figcaption></figure>'
+    return re.sub(r">\s+<", "><", markup)
 
 
 def _inline_style(element: ElementTree.Element) -> None:

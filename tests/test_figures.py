@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 
 from helpers import display, figures
 
@@ -159,3 +160,62 @@ def test_neighbouring_curves_differ_in_more_than_colour():
     assert len({line.get_color() for line in lines}) == 6
     assert len({line.get_marker() for line in lines}) == 6
     figures.plt.close("all")
+
+
+def frames(n):
+    drawn = []
+    for k in range(n):
+        figure, axes = figures.new_figure()
+        axes.plot([0, 1], [k, 2 * k])
+        drawn.append(figure)
+    return drawn
+
+
+STEP_OPTIONS = {"label": "learning rate", "caption": "A path for each rate."}
+STEP_ALTS = [f"With rate {k} the path ends at {2 * k}, at the right edge." for k in range(3)]
+
+
+def test_steps_show_one_frame_and_keep_the_others_at_hand(monkeypatch):
+    shown = {}
+    monkeypatch.setattr(display, "show", lambda **parts: shown.update(parts))
+    figures.show_steps(frames(3), values=["0.1", "0.2", "<1"], alts=STEP_ALTS, start=1, **STEP_OPTIONS)
+    soup = BeautifulSoup(shown["html"], "html.parser")
+    steps = soup.select("figure.book-figure.book-steps > details.step")
+    assert [s["data-value"] for s in steps] == ["0.1", "0.2", "<1"]
+    assert [s.has_attr("open") for s in steps] == [False, True, False]
+    assert len({s["name"] for s in steps}) == 1, "one group: opening one closes the others"
+    assert [s.svg["aria-label"] for s in steps] == STEP_ALTS
+    ids = [e["id"] for e in soup.select("[id]")]
+    assert len(ids) == len(set(ids))
+    assert STEP_ALTS[1] in shown["text"]
+    assert not figures.plt.get_fignums()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frames": 1}, "2 to 16 frames, got 1"),
+        ({"values": ["a", "b"]}, "3 frames need as many values and alts, got 2 and 3"),
+        ({"values": ["a", "b", "a"]}, "a value of its own"),
+        ({"start": 3}, "index from 0 to 2, got 3"),
+        ({"label": " "}, "needs a label"),
+        ({"alts": [*STEP_ALTS[:2], "too short"]}, "state the finding"),
+        ({"caption": ""}, "needs a caption"),
+    ],
+)
+def test_steps_refuse_what_a_reader_could_not_use(change, message):
+    options = {"values": ["a", "b", "c"], "alts": STEP_ALTS, **STEP_OPTIONS, **change}
+    drawn = frames(options.pop("frames", 3))
+    with pytest.raises(ValueError, match=message):
+        figures.show_steps(drawn, **options)
+    figures.plt.close("all")
+
+
+def test_coordinates_carry_no_useless_digits():
+    figure, axes = figures.new_figure()
+    axes.plot(np.linspace(0, 1, 50), np.sin(np.linspace(0, 9, 50)))
+    html = figures.as_html(figure, alt="A sine wave with one and a half periods.", caption="Sine.")
+    figures.plt.close(figure)
+    paths = re.findall(r' d="([^"]*)"', html)
+    assert max(map(len, paths)) > 300
+    assert not re.search(r"\d\.\d{3,}", " ".join(paths))
