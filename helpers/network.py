@@ -21,10 +21,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from helpers.optimisers import Optimiser
+
+_SMALL = 1 << 25  # products per mini-batch; below, several threads wait for each other longer than they compute
 
 
 # --- activations: the function, and its slope beside it -------------------------------------------------------------
@@ -126,7 +130,7 @@ class Network:
     ):
         self.sizes, self.activations, self.loss_name = tuple(sizes), tuple(activations), loss
         _check_architecture(self.sizes, self.activations, loss, dtype)
-        self.vector = np.zeros(sum(i * o + o for i, o in zip(self.sizes, self.sizes[1:], strict=False)), dtype)
+        self.vector = np.zeros(sum(i * o + o for i, o in pairwise(self.sizes)), dtype)
         self.parameters = self._views(self.vector)
         rng = np.random.default_rng(seed)
         for weights in self.parameters[::2]:
@@ -226,16 +230,12 @@ class Network:
             if value < 1 or int(value) != value:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
         kept, state, rng = self.vector.copy(), optimiser.init(self.vector), np.random.default_rng(seed)
-        gradient = np.empty_like(self.vector)
-        views, history = self._views(gradient), []
+        gradient, history = np.empty_like(self.vector), []
+        threads = 1 if min(batch_size, len(x)) * self.vector.size < _SMALL else None
         for epoch in range(epochs):
             order = rng.permutation(len(x)) if shuffle else np.arange(len(x))
-            total = 0.0
-            for start in range(0, len(x), batch_size):
-                rows = order[start : start + batch_size]
-                total += float(self._backward(x[rows], y[rows], views)) * len(rows)
-                optimiser.update(self.vector, gradient, state)
-            history.append(total / len(x))
+            with threadpool_limits(threads, user_api="blas"):
+                history.append(self._epoch(x, y, order, batch_size, gradient, optimiser, state))
             if not (np.isfinite(history[-1]) and np.all(np.isfinite(self.vector))):
                 self.vector[:] = kept
                 raise ValueError(f"the loss is no longer a number in epoch {epoch + 1}; lower the learning rate. "
@@ -243,6 +243,15 @@ class Network:
         return history
 
     # -- what runs per mini-batch; nothing is checked here
+    def _epoch(self, x, y, order, batch_size, gradient, optimiser, state) -> float:
+        """One visit of every example, in the given order; returns the mean loss."""
+        views, total = self._views(gradient), 0.0
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            total += float(self._backward(x[rows], y[rows], views)) * len(rows)
+            optimiser.update(self.vector, gradient, state)
+        return total / len(order)
+
     def _forward(self, x: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """Inputs of every layer ``[a0, a1, ...]``, and z of the last layer."""
         a, inputs = x, []
@@ -268,7 +277,7 @@ class Network:
 
     def _views(self, vector: np.ndarray) -> list[np.ndarray]:
         views, start = [], 0
-        for i, o in zip(self.sizes, self.sizes[1:], strict=False):
+        for i, o in pairwise(self.sizes):
             views.append(vector[start : start + i * o].reshape(i, o))
             views.append(vector[start + i * o : start + i * o + o])
             start += i * o + o
