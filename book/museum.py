@@ -74,12 +74,15 @@ def case(notebook: nbformat.NotebookNode, row: dict[str, Any], number: int) -> n
 
 def cards(rows: list[dict[str, Any]], chapters: dict[str, str], claim_link) -> str:
     """The page's body: one card per case; hint and answer are folded."""
-    parts = []
+    parts, chapter = [], None
     for number, row in enumerate(rows, start=1):
+        if row["chapter"] != chapter:
+            chapter = row["chapter"]
+            parts += [f"## Cases from chapter {chapters.get(chapter, chapter)}", ""]
         removed = "\n".join(f"- {one}" for one in row["find"].splitlines())
         added = "\n".join(f"+ {one}" for one in row["replace"].splitlines())
         parts += [
-            f"## Case {number:02d}: chapter {chapters.get(row['chapter'], row['chapter'])}",
+            f"### Case {number:02d}",
             "",
             line(row["symptom"]),
             "",
