@@ -29,4 +29,9 @@ def faults(paths: Paths, *, partial: bool) -> list[str]:
         used = {record["name"] for record in ledger.data_of(notebook)}
         for extra in sorted(used - declared):
             found.append(f"'{name}' loads the data set '{extra}' but does not declare it in its metadata (book.data)")
+    for row in book.bugs:
+        if row["caught_by"] not in book.ledger.claims and row["chapter"] in executed:
+            found.append(
+                f"bugs.yml: '{row['id']}' is to be caught by '{row['caught_by']}', a claim that no notebook made"
+            )
     return found

@@ -14,7 +14,7 @@ from typing import Any
 
 import nbformat
 
-from book import BookError, cache, ledger
+from book import BookError, cache, ledger, museum
 from book.ledger import Ledger
 from book.paths import Paths
 from helpers import datasets
@@ -66,6 +66,7 @@ class Book:
     errata: list[dict[str, Any]]
     coverage: list[dict[str, Any]]
     ledger: Ledger
+    bugs: list[dict[str, Any]]
 
     @classmethod
     def collect(cls, paths: Paths) -> Book:
@@ -79,7 +80,13 @@ class Book:
         missing = frozenset(p.stem for p in paths.notebooks.glob("*.ipynb")) - notebooks.keys()
         errata, coverage = ledger.read_rows(paths, "errata"), ledger.read_rows(paths, "coverage")
         claims = {name: ledger.claims_of(notebook) for name, notebook in notebooks.items()}
-        return cls(notebooks, errata, coverage, ledger.build(claims, errata, coverage, chapters_missing=missing))
+        return cls(
+            notebooks,
+            errata,
+            coverage,
+            ledger.build(claims, errata, coverage, chapters_missing=missing),
+            museum.read(paths),
+        )
 
 
 def fill(page: str, book: Book) -> str:
@@ -268,6 +275,10 @@ def _figure(book: Book, chapter: str, cell: str) -> str:
     )
 
 
+def _museum(book: Book) -> str:
+    return museum.cards(book.bugs, CHAPTERS, lambda claim_id: _claim_link(claim_id, book))
+
+
 GENERATORS: dict[str, Callable[..., str]] = {
     "claims": _claims,
     "errata": _errata,
@@ -276,6 +287,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "data": _data,
     "numbers": _numbers,
     "figure": _figure,
+    "museum": _museum,
 }
 
 
@@ -304,6 +316,8 @@ def _row_link(row_id: str) -> str:
 
 
 def _claim_link(claim_id: str, book: Book) -> str:
+    if claim_id not in book.ledger.claims:  # its chapter was not executed in this build
+        return f"<code>{claim_id}</code>"
     return (
         f'<a href="notebooks/{book.ledger.chapter_of[claim_id]}.html#{_anchor(claim_id)}"><code>{claim_id}</code></a>'
     )

@@ -62,6 +62,11 @@ class Paths:
         return self.build / "stage"
 
     @property
+    def cases(self) -> Path:
+        """Case notebooks of the bug museum."""
+        return self.build / "cases"
+
+    @property
     def html(self) -> Path:
         return self.build / "html"
 

@@ -14,7 +14,7 @@ import nbformat
 import yaml
 from nbformat.v4 import new_markdown_cell
 
-from book import BookError, generated
+from book import BookError, generated, museum
 from book.files import write_if_changed
 from book.paths import Paths
 from book.sources import find
@@ -68,6 +68,11 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
             _copy(file, paths.stage / "assets" / file.relative_to(paths.theme / "assets"), wanted)
     for name, file in vendor.items():
         _copy(file, paths.stage / "assets" / "vendor" / name, wanted)
+    for number, row in enumerate(book.bugs, start=1):
+        notebook = nbformat.read(paths.notebooks / f"{row['chapter']}.ipynb", as_version=4)
+        case = nbformat.writes(museum.case(notebook, row, number)) + "\n"
+        put(f"assets/cases/{museum.name(number)}", case)
+        write_if_changed(paths.cases / museum.name(number), case)
     for old in sorted(paths.stage.rglob("*")):
         if old.is_file() and old not in wanted and "_build" not in old.relative_to(paths.stage).parts:
             old.unlink()

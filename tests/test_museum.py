@@ -1,0 +1,101 @@
+"""Every fault of the bug museum is planted into its chapter, and the claim that the museum names must be the first to fail."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from book import BookError, museum
+from book.paths import REPOSITORY, Paths
+
+PATHS = Paths(REPOSITORY)
+ROWS = museum.read(PATHS)
+CHAPTERS = sorted({row["chapter"] for row in ROWS})
+
+# Runs the code cells of each planted notebook in one process, until a claim fails. TensorFlow is imported once.
+RUNNER = """
+import contextlib, io, json, sys, traceback
+from helpers import datasets
+from helpers.claims import ClaimFailed
+for path in sys.argv[1:]:
+    cells = json.load(open(path))["cells"]
+    space, found, said = {"__name__": "__main__"}, "no claim failed", io.StringIO()
+    with contextlib.redirect_stdout(said):
+        try:
+            for cell in cells:
+                if cell["cell_type"] == "code":
+                    exec("".join(cell["source"]), space)
+        except ClaimFailed as failed:
+            found = str(failed).split("] ", 1)[1].split(":", 1)[0]
+        except Exception as error:
+            found = "an error instead of a claim: " + "".join(traceback.format_exception_only(error)).strip()
+    print("FOUND", json.dumps(found), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory):
+    """For each row, the first claim that fails when its fault is planted. One process per chapter, all at a time."""
+    folder, running = tmp_path_factory.mktemp("museum"), []
+    for chapter in CHAPTERS:
+        rows, files = [row for row in ROWS if row["chapter"] == chapter], []
+        clean = nbformat.read(PATHS.notebooks / f"{chapter}.ipynb", as_version=4)
+        for row in rows:
+            files.append(folder / f"{row['id']}.ipynb")
+            nbformat.write(museum.plant(clean, row), files[-1])
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUNNER, *map(str, files)],
+            cwd=PATHS.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        running.append((rows, process))
+    found = {}
+    for rows, process in running:
+        out, err = process.communicate(timeout=600)
+        lines = [json.loads(line.removeprefix("FOUND ")) for line in out.splitlines() if line.startswith("FOUND ")]
+        assert len(lines) == len(rows), err[-2000:]
+        found.update(zip([row["id"] for row in rows], lines, strict=True))
+    return found
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
+def test_the_named_claim_catches_the_fault(row, verdicts):
+    assert verdicts[row["id"]] == row["caught_by"]
+
+
+def test_there_are_enough_faults_and_ids_are_unique():
+    assert len(ROWS) >= 12
+    assert len({row["id"] for row in ROWS}) == len(ROWS)
+    assert len({row["caught_by"] for row in ROWS}) >= 10, "the museum should show many claims at work"
+    assert {"03_backprop_math", "05_mnist"} <= set(CHAPTERS)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
+def test_a_case_does_not_give_its_answer_away(row):
+    clean = nbformat.read(PATHS.notebooks / f"{row['chapter']}.ipynb", as_version=4)
+    number = ROWS.index(row) + 1
+    case = museum.case(clean, row, number)
+    nbformat.validate(case)
+    assert row["id"] not in museum.name(number)
+    assert row["id"] not in case.cells[0].source
+    assert row["replace"] not in case.cells[0].source
+    before, after = clean.cells, case.cells[1:]
+    changed = [b.id for b, a in zip(before, after, strict=True) if b.source != a.source]
+    assert changed == [row["cell"]]
+
+
+def test_a_row_that_no_longer_fits_its_chapter_is_named():
+    clean = nbformat.read(PATHS.notebooks / f"{ROWS[0]['chapter']}.ipynb", as_version=4)
+    for change in ({"cell": "nowhere"}, {"find": "no such text"}):
+        with pytest.raises(BookError, match="which does not have this text exactly once; correct the row"):
+            museum.plant(clean, {**ROWS[0], **change})
+    twice = copy.deepcopy(clean)
+    for cell in twice.cells:
+        if cell.id == ROWS[0]["cell"]:
+            cell.source += "\n" + ROWS[0]["find"]
+    with pytest.raises(BookError, match="exactly once"):
+        museum.plant(twice, ROWS[0])
