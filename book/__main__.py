@@ -69,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     lab = command("lab", "open JupyterLab with the helpers importable")
     lab.add_argument("rest", nargs="*", help="passed to JupyterLab (after --)")
     command("clean", "remove everything that was built")
-    command("bench", "measure the builder: parallel against sequential, cold against warm")
+    bench = command("bench", "measure the builder and the reference network, as ratios")
+    bench.add_argument("parts", nargs="*", help="only these: executor, book, helpers, network (default: all)")
     command("setup", "create .venv from the lock file, if it is not there")
     return parser
 

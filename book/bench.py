@@ -5,6 +5,7 @@
 2. The cold build of this book against a rebuild with nothing changed.
 3. The claims of two cold builds: are the values identical?
 4. The import of the helpers without TensorFlow.
+5. The reference network of the helpers against ``keras.Model.fit``: one epoch of 784-128-10 with Adam on MNIST.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from rich.console import Console
 from rich.table import Table
 
-from book import machine
+from book import BookError, machine
 from book.files import write_json
 from book.paths import REPOSITORY, Paths
 
@@ -39,7 +40,35 @@ rng = np.random.default_rng({width})
 print(np.linalg.eigvalsh(np.cov(rng.normal(size=({width}, 200)))).max())"""
 
 
-def main(paths: Paths) -> int:
+_EPOCHS = """import json, time
+import numpy as np
+from helpers import optimisers
+from helpers.datasets import load_mnist
+from helpers.network import Network
+import keras
+(x, y), _ = load_mnist()
+x, y = x.reshape(len(x), 784).astype("float32") / 255, y.astype("int64")
+def seconds(run):
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+result = {}
+for batch in (32, 128):
+    ours = Network((784, 128, 10), ("relu", "softmax"), "categorical_crossentropy")
+    theirs = keras.Sequential([keras.Input((784,)), keras.layers.Dense(128, "relu"), keras.layers.Dense(10)])
+    theirs.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    theirs.fit(x[:1024], y[:1024], batch_size=batch, verbose=0)
+    rounds = [(seconds(lambda: ours.fit(x, y, optimisers.adam(), epochs=1, batch_size=batch)),
+               seconds(lambda: theirs.fit(x, y, batch_size=batch, verbose=0))) for _ in range(3)]
+    result[batch] = [float(np.median(r)) for r in zip(*rounds)]
+print(json.dumps(result))"""
+PARTS = ("executor", "book", "helpers", "network")
+
+
+def main(paths: Paths, chosen: list[str] | None = None) -> int:
+    unknown = sorted(set(chosen or ()) - set(PARTS))
+    if unknown:
+        raise BookError(f"There is no benchmark '{unknown[0]}'; choose from: {', '.join(PARTS)}.")
     console = Console()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     console.print(f"Machine: {machine.describe()}; load before the start {load:.2f}.", highlight=False)
@@ -47,7 +76,10 @@ def main(paths: Paths) -> int:
         console.print(
             "Other work is running on this machine: times are inflated, and the ratios blurred.", style="yellow"
         )
-    measured = {**_parallel(), **_book(paths), **_imports()}
+    run = {"executor": _parallel, "book": lambda: _book(paths), "helpers": _imports, "network": _network}
+    measured = {}
+    for part in chosen or PARTS:
+        measured |= run[part]()
     table = Table("measure", "value", "target", title="Benchmarks of the builder")
     for name, (value, target) in measured.items():
         table.add_row(name, value, target)
@@ -114,6 +146,17 @@ def _imports() -> dict[str, tuple[str, str]]:
         for _ in range(5)
     )
     return {"import of helpers": (f"{times[2]:.2f} s", "under 1 s")}
+
+
+def _network() -> dict[str, tuple[str, str]]:
+    """Plain ``fit`` as a reader would call it, on all 60,000 images; the medians of three rounds in turn."""
+    done = subprocess.run([sys.executable, "-c", _EPOCHS], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    rows = {}
+    for batch, target in ((32, 0.5), (128, 0.6)):
+        ours, theirs = json.loads(done.stdout.splitlines()[-1])[str(batch)]
+        rows[f"epoch of 784-128-10, batch {batch}"] = (f"NumPy {ours:.2f} s, Keras {theirs:.2f} s", "")
+        rows[f"NumPy / Keras, batch {batch}"] = (f"{ours / theirs:.2f}", f"at most {target}")
+    return rows
 
 
 def _eight_notebooks(folder: Path) -> None:

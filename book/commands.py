@@ -97,7 +97,7 @@ def clean(options: argparse.Namespace, paths: Paths) -> int:
 def bench(options: argparse.Namespace, paths: Paths) -> int:
     from book import bench as benchmark
 
-    return benchmark.main(paths)
+    return benchmark.main(paths, options.parts)
 
 
 def _execute(options: argparse.Namespace, paths: Paths) -> int:

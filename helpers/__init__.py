@@ -8,6 +8,7 @@ module        what it holds
 ============  =====================================================================
 claims        assert a statement and record it, so that the book can list it
 datasets      one loader per data set: resolved, verified, with its licence
+diagrams      boxes and labelled arrows; refuses a graph that could not be read
 evaluation    the test set that opens once; intervals and spreads
 figures       one style for every figure; alt text that states the finding
 session       profile, seed, device; a quiet import of Keras

