@@ -305,3 +305,16 @@ def test_numerical_derivatives_of_a_known_function():
         < 1e-9
     )
     assert gradients.relative_error(gradients.complex_step(lambda v: (np.exp(v) * np.cos(v)).sum(), w), exact) < 1e-15
+
+
+def test_the_first_weights_are_glorot_uniform_and_repeat_with_the_seed():
+    one, again, other = (
+        Network((300, 200, 4), ("relu", "softmax"), "categorical_crossentropy", seed=s) for s in (0, 0, 1)
+    )
+    weights, bias = one.parameters[:2]
+    limit = np.sqrt(6 / 500)
+    assert 0.99 * limit < np.abs(weights).max() <= limit
+    assert weights.std() == pytest.approx(limit / np.sqrt(3), rel=0.01)
+    assert not bias.any()
+    assert np.array_equal(one.vector, again.vector)
+    assert not np.array_equal(one.vector, other.vector)
