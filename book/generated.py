@@ -9,7 +9,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import nbformat
@@ -66,7 +66,7 @@ class Book:
     errata: list[dict[str, Any]]
     coverage: list[dict[str, Any]]
     ledger: Ledger
-    bugs: list[dict[str, Any]]
+    bugs: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def collect(cls, paths: Paths) -> Book:
