@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from book import BookError, polish, stage
-from book.files import sha256, write_atomically
+from book.files import sha256, write_atomically, write_if_changed
 from book.paths import Paths
 
 KATEX = "katex/dist"
@@ -75,6 +75,11 @@ def _katex(modules: Path) -> dict[str, Path]:
 
 def _jupyter_book(paths: Paths) -> Path:
     output = paths.build / "site"
+    # Sphinx copies assets, and writes their digests into the pages, only when it writes pages: so write them all.
+    assets = sha256("".join(sha256(f.read_bytes()) for f in sorted((paths.stage / "assets").rglob("*")) if f.is_file()))
+    seen = output / ".assets"
+    if not (seen.is_file() and seen.read_text() == assets):
+        shutil.rmtree(output, ignore_errors=True)
     command = [
         sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(paths.stage), "--path-output", str(output),
         "--warningiserror", "--nitpick", "--keep-going",
@@ -92,6 +97,7 @@ def _jupyter_book(paths: Paths) -> Path:
         raise RenderFailed(
             f"The site was not rendered; jupyter-book complains (all of it: {paths.show(log)}):\n  {shown}"
         )
+    write_if_changed(seen, assets)
     return output / "_build" / "html"
 
 

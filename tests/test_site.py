@@ -324,6 +324,12 @@ def test_frames_unfold_without_a_script(chromium, address):
     context.close()
 
 
+def test_style_and_scripts_are_those_of_the_theme():
+    """Also after a change of the style alone, when no page is out of date."""
+    for file in (PATHS.theme / "assets").iterdir():
+        assert (SITE / "_static" / file.name).read_bytes() == file.read_bytes(), file.name
+
+
 def test_cases_of_the_bug_museum_can_be_downloaded(soups):
     links = [a["href"] for a in soups["bug_museum.html"].select("a[download]") if "cases/" in a["href"]]
     rows = museum.read(PATHS)
