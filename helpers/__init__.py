@@ -6,6 +6,8 @@ imports quickly and never imports TensorFlow by itself; :func:`helpers.session.l
 ============  =====================================================================
 module        what it holds
 ============  =====================================================================
+augment       random affine changes of pictures, composed into one warp
+batches       mini-batches that a resumed training sees again
 claims        assert a statement and record it, so that the book can list it
 datasets      one loader per data set: resolved, verified, with its licence
 diagrams      boxes and labelled arrows; refuses a graph that could not be read
