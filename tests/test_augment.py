@@ -24,7 +24,7 @@ def warped(image, **parameters):
     return keras.ops.convert_to_numpy(augment.warp(image[None], transforms))[0]
 
 
-@pytest.mark.filterwarnings("ignore:Please use `affine_transform`:DeprecationWarning")  # raised inside Keras
+@pytest.mark.filterwarnings("ignore:Please import `affine_transform`:DeprecationWarning")  # raised inside Keras
 @given(
     theta=st.floats(-180, 180),
     tx=st.floats(-20, 20),
