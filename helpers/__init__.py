@@ -8,11 +8,16 @@ module        what it holds
 ============  =====================================================================
 augment       random affine changes of pictures, composed into one warp
 batches       mini-batches that a resumed training sees again
+cartoon       draws a cat or a dog from known factors
 claims        assert a statement and record it, so that the book can list it
 datasets      one loader per data set: resolved, verified, with its licence
 diagrams      boxes and labelled arrows; refuses a graph that could not be read
 evaluation    the test set that opens once; intervals and spreads
 figures       one style for every figure; alt text that states the finding
+folders       folders of images: read in order, refused with one sentence
+pictures      drawn pictures of cats and dogs: their factors, sampled
+picture_files the same as folders of JPEG files
+preflight     what would spoil a training on folders of images
 session       profile, seed, device; a quiet import of Keras
 ============  =====================================================================
 """

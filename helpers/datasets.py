@@ -8,12 +8,19 @@ Every loader looks in the same places, in this order, and says in one line which
 
 The first place that has a folder for the data set is used. Files there are verified by SHA-256; a file that
 is missing, truncated or altered is named in a :class:`DataError`, and nothing is replaced behind your back.
+
+Picture folders are different: the first two places may hold any images of yours, and in the third place the book draws
+a set of its own, once, into the cache.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import shutil
+import tempfile
+import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +50,9 @@ class DataSet:
         For readers: what it is, who made it, under which terms.
     files : dict of str to str
         SHA-256 of the *uncompressed* content of each file, in hexadecimal. A file may lie there as it is or
-        compressed as ``<file>.gz``.
+        compressed as ``<file>.gz``. Empty for a picture folder.
+    drawn_by : tuple of str
+        Modules of this package that draw the pictures if no other place has them; empty for shipped files.
     """
 
     name: str
@@ -52,6 +61,7 @@ class DataSet:
     licence: str
     licence_url: str
     files: dict[str, str]
+    drawn_by: tuple[str, ...] = ()
 
 
 REGISTRY: dict[str, DataSet] = {
@@ -67,6 +77,15 @@ REGISTRY: dict[str, DataSet] = {
             "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
             "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         },
+    ),
+    "cats_and_dogs": DataSet(
+        name="cats_and_dogs",
+        title="Pictures of cats and dogs: your own folders of images, or 3,000 drawn ones of 150 by 150 pixels",
+        origin="drawn by this book (the photographs of a folder of yours stay yours)",
+        licence="CC BY 4.0",
+        licence_url="https://creativecommons.org/licenses/by/4.0/",
+        files={},
+        drawn_by=("pictures.py", "cartoon.py", "picture_files.py"),
     ),
 }
 
@@ -99,13 +118,82 @@ def load_mnist() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.nd
     return parts[0], parts[1]
 
 
+def picture_folder() -> Path:
+    """Folder with ``train``, ``validation`` and ``test``, each with one folder of images per class.
+
+    Yours if ``$BOOK_DATA/cats_and_dogs/`` or the cache has one (any classes); otherwise the drawn cats and dogs.
+
+    Raises
+    ------
+    DataError
+        If ``BOOK_DATA`` names something that is not a folder.
+    """
+    folder, source = locate("cats_and_dogs")
+    if source == "drawn":
+        return drawn_pictures()
+    where = {"BOOK_DATA": "your BOOK_DATA folder", "cache": "the cache"}[source]
+    _used["cats_and_dogs"] = source
+    line = f"Data: cats_and_dogs, the images in {where} ({folder}). Their licence is yours to know."
+    display.record(MIME, {"name": "cats_and_dogs", "source": source, "licence": "the reader's"}, text=line)
+    return folder
+
+
+def drawn_pictures() -> Path:
+    """Folder of the drawn cats and dogs (2,000 + 500 + 500), whose factors are known; drawn now if it is not there.
+
+    Returns
+    -------
+    Path
+        In the cache, or in the folder for temporary files if the cache cannot be written.
+    """
+    from helpers import picture_files
+
+    name = f"drawn_cats_and_dogs-{_drawing_version('cats_and_dogs')}"
+    places = [cache_folder() / name, Path(tempfile.gettempdir()) / "large-models-in-practice" / name]
+    expected = sum(picture_files.COUNTS.values())
+    start, made = time.perf_counter(), False
+    for place in places:
+        if place.is_dir() and sum(1 for _ in place.glob("*/*/*.jpg")) == expected:
+            break
+        try:
+            shutil.rmtree(place, ignore_errors=True)  # pictures are missing: someone cleaned up
+            picture_files.write(place)
+        except OSError as error:
+            if place == places[-1]:
+                raise DataError(f"the pictures cannot be drawn into '{place}' ({error}); set XDG_CACHE_HOME to a "
+                                "folder that can be written.") from error  # fmt: skip
+            continue
+        made = True
+        break
+    how = f"drawn now in {time.perf_counter() - start:.0f} s" if made else "drawn earlier"
+    _used["cats_and_dogs"] = "drawn"
+    licence = REGISTRY["cats_and_dogs"].licence
+    line = f"Data: cats_and_dogs, {expected:,} pictures drawn by the book ({how}), in {place}. Licence {licence}."
+    display.record(MIME, {"name": "cats_and_dogs", "source": "drawn", "licence": licence}, text=line)
+    return place
+
+
+def cache_folder() -> Path:
+    """Where downloaded and drawn data lies: ``$XDG_CACHE_HOME/large-models-in-practice`` (``~/.cache/...`` if unset)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "large-models-in-practice"
+
+
+@functools.cache
+def _drawing_version(name: str) -> str:
+    """Changes when the code that draws changes."""
+    digest = hashlib.sha256()
+    for module in REGISTRY[name].drawn_by:
+        digest.update((Path(__file__).parent / module).read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def locate(name: str) -> tuple[Path, str]:
     """Folder that a data set is read from, and what kind of place it is.
 
     Returns
     -------
     folder : Path
-    source : {"BOOK_DATA", "cache", "repository"}
+    source : {"BOOK_DATA", "cache", "repository", "drawn"}
 
     Raises
     ------
@@ -122,9 +210,10 @@ def locate(name: str) -> tuple[Path, str]:
                             "to use the copy that comes with the book.")  # fmt: skip
         if (Path(own) / name).is_dir():
             return Path(own) / name, "BOOK_DATA"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "large-models-in-practice" / name
-    if cache.is_dir():
-        return cache, "cache"
+    if (cache_folder() / name).is_dir():
+        return cache_folder() / name, "cache"
+    if REGISTRY[name].drawn_by:
+        return cache_folder() / f"drawn_{name}-{_drawing_version(name)}", "drawn"
     return _SHIPPED / name, "repository"
 
 
@@ -134,7 +223,12 @@ def fingerprint(name: str) -> str:
     It reads no content, so that asking is cheap. Loading verifies the content.
     """
     folder, source = locate(name)
+    if source == "drawn":
+        return f"drawn:{_drawing_version(name)}"
     listing = []
+    if REGISTRY[name].drawn_by:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        listing = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     for file in sorted(REGISTRY[name].files):
         path = _find(folder, file)
         if path is None:
