@@ -227,11 +227,21 @@ def _execution(book: Book) -> str:
 
 
 def _data(book: Book) -> str:
+    def files(d: datasets.DataSet) -> str:
+        if d.drawn_by:
+            return "drawn by " + ", ".join(f"<code>helpers/{module}</code>" for module in d.drawn_by)
+        return "<br>".join(f'{file}<br><code class="digest">{digest}</code>' for file, digest in d.files.items())
+
     rows = [
-        [f"<code>{d.name}</code>", _text(d.title), _text(d.origin), f'<a href="{d.licence_url}">{d.licence}</a>',
-         "<br>".join(f"{file}<br><code class=\"digest\">{digest}</code>" for file, digest in d.files.items())]
+        [
+            f"<code>{d.name}</code>",
+            _text(d.title),
+            _text(d.origin),
+            f'<a href="{d.licence_url}">{d.licence}</a>',
+            files(d),
+        ]
         for d in datasets.REGISTRY.values()
-    ]  # fmt: skip
+    ]
     return _table("Data sets", ["name", "what it is", "made by", "licence", "files and SHA-256 of their content"], rows)
 
 

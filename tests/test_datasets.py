@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import datasets
+from helpers import datasets, picture_files
 from helpers.datasets import DataError, fingerprint, load_mnist, locate
 
 SHIPPED = Path(datasets.__file__).parent / "data" / "mnist"
@@ -248,3 +248,81 @@ class TestFingerprint:
         copy_to(tmp_path / "elsewhere" / "mnist")
         monkeypatch.setattr(datasets, "_SHIPPED", tmp_path / "elsewhere")
         assert fingerprint("mnist") == before
+
+
+@pytest.fixture
+def small_drawing(monkeypatch):
+    """Twelve pictures instead of 3,000."""
+    counts = {"train": 6, "validation": 4, "test": 2}
+    monkeypatch.setattr(picture_files, "COUNTS", counts)
+    draw = picture_files.write
+    monkeypatch.setattr(picture_files, "write", lambda root: draw(root, counts, size=16, processes=1))
+
+
+def test_pictures_are_drawn_once_into_the_cache(tmp_path, monkeypatch, capsys, small_drawing):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = datasets.picture_folder()
+    assert folder.is_relative_to(tmp_path / "cache")
+    assert len(list(folder.glob("*/*/*.jpg"))) == 12
+    assert "12 pictures drawn by the book (drawn now in" in capsys.readouterr().out
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert datasets.picture_folder() == folder == datasets.drawn_pictures()
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == times
+    assert "(drawn earlier)" in capsys.readouterr().out
+    assert datasets.loaded() == ["cats_and_dogs (drawn)"]
+    assert locate("cats_and_dogs") == (folder, "drawn")
+
+
+def test_a_drawn_set_with_missing_pictures_is_drawn_anew(tmp_path, monkeypatch, small_drawing):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = datasets.drawn_pictures()
+    next(folder.glob("*/*/*.jpg")).unlink()
+    assert datasets.drawn_pictures() == folder
+    assert len(list(folder.glob("*/*/*.jpg"))) == 12
+
+
+def test_without_a_cache_pictures_are_drawn_into_the_temporary_folder(tmp_path, monkeypatch, small_drawing):
+    monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+    monkeypatch.setattr(datasets.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = datasets.drawn_pictures()
+    assert folder.is_relative_to(tmp_path)
+    assert len(list(folder.glob("*/*/*.jpg"))) == 12
+
+
+def test_nowhere_to_draw_is_one_sentence(monkeypatch, small_drawing):
+    monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+    monkeypatch.setattr(datasets.tempfile, "gettempdir", lambda: os.devnull)
+    with pytest.raises(DataError, match=r"cannot be drawn into '/dev/null/.*set XDG_CACHE_HOME to a folder"):
+        datasets.drawn_pictures()
+
+
+@pytest.mark.parametrize("variable", ["BOOK_DATA", "XDG_CACHE_HOME"])
+def test_own_pictures_come_first_and_are_never_touched(variable, tmp_path, monkeypatch, capsys, small_drawing):
+    own = tmp_path / ("cats_and_dogs" if variable == "BOOK_DATA" else "large-models-in-practice/cats_and_dogs")
+    own.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    monkeypatch.setenv(variable, str(tmp_path))
+    before = fingerprint("cats_and_dogs")
+    assert datasets.picture_folder() == own
+    assert str(own) in capsys.readouterr().out
+    assert list(own.iterdir()) == []
+    (own / "train").mkdir()
+    (own / "train" / "a.jpg").write_bytes(b"x")
+    assert fingerprint("cats_and_dogs") != before
+    assert datasets.drawn_pictures() != own  # experiments need known factors
+
+
+def test_the_fingerprint_of_drawn_pictures_follows_the_code_that_draws(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = fingerprint("cats_and_dogs")
+    package = tmp_path / "helpers"
+    package.mkdir()
+    for module in datasets.REGISTRY["cats_and_dogs"].drawn_by:
+        shutil.copy(Path(datasets.__file__).parent / module, package)
+    monkeypatch.setattr(datasets, "__file__", str(package / "datasets.py"))
+    datasets._drawing_version.cache_clear()
+    assert fingerprint("cats_and_dogs") == before
+    (package / "cartoon.py").write_text((package / "cartoon.py").read_text() + "# another nose")
+    datasets._drawing_version.cache_clear()
+    assert fingerprint("cats_and_dogs") != before
+    datasets._drawing_version.cache_clear()
