@@ -12,6 +12,7 @@ cartoon       draws a cat or a dog from known factors
 claims        assert a statement and record it, so that the book can list it
 datasets      one loader per data set: resolved, verified, with its licence
 diagrams      boxes and labelled arrows; refuses a graph that could not be read
+download      fetches photographs, on request only
 evaluation    the test set that opens once; intervals and spreads
 figures       one style for every figure; alt text that states the finding
 folders       folders of images: read in order, refused with one sentence
