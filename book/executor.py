@@ -23,7 +23,7 @@ from typing import Any
 import nbformat
 import psutil
 
-from book import BookError, cache, ledger, machine
+from book import BookError, artifacts, cache, ledger, machine, private
 from book.files import write_notebook
 from book.paths import REPOSITORY, Paths
 from book.progress import Progress
@@ -301,7 +301,7 @@ class _Pool:
                     "device": machine.device(),
                 },
             }
-            _normalise(executed)
+            _normalise(executed, self.paths.root)
             cache.store(self.paths, source.name, running.key, executed)
             cache.remember_time(self.paths, source.name, parameters["PROFILE"], seconds)
             partial.unlink(missing_ok=True)
@@ -334,6 +334,7 @@ def _accept(paths: Paths, source: Source, executed: nbformat.NotebookNode, statu
     target = paths.executed / f"{source.name}.ipynb"
     if not (target.is_file() and target.read_text(encoding="utf-8") == nbformat.writes(composed) + "\n"):
         write_notebook(target, composed)
+    artifacts.unpack(paths, source.name, composed)
     run = composed.metadata["book"]["run"]
     return Result(
         source.name,
@@ -346,9 +347,10 @@ def _accept(paths: Paths, source: Source, executed: nbformat.NotebookNode, statu
     )
 
 
-def _normalise(executed: nbformat.NotebookNode) -> None:
-    """Drop what differs from run to run or tells of this machine (papermill's paths and times, random ids)."""
+def _normalise(executed: nbformat.NotebookNode, root: Path) -> None:
+    """Drop what differs from run to run or tells of this machine (papermill's paths and times, random ids, places)."""
     executed.metadata.pop("papermill", None)
+    private.hide(executed, root)
     for cell in executed.cells:
         for name in ("papermill", "execution"):
             cell.metadata.pop(name, None)

@@ -12,13 +12,13 @@ from typing import Any
 import nbformat
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that no reader, and no crash, sees half of it."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that no reader, and no crash, sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
@@ -34,10 +34,11 @@ def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
     write_atomically(path, nbformat.writes(notebook) + "\n")
 
 
-def write_if_changed(path: Path, text: str) -> None:
+def write_if_changed(path: Path, content: str | bytes) -> None:
     """Leave the file (and its time) alone if it already says this, so that a rebuild finds nothing new."""
-    if not (path.is_file() and path.read_text(encoding="utf-8") == text):
-        write_atomically(path, text)
+    data = content.encode() if isinstance(content, str) else content
+    if not (path.is_file() and path.read_bytes() == data):
+        write_atomically(path, data)
 
 
 def sha256(content: bytes | str) -> str:

@@ -67,6 +67,11 @@ class Paths:
         return self.build / "cases"
 
     @property
+    def artifacts(self) -> Path:
+        """Files that notebooks publish: models to serve, weights for a page."""
+        return self.build / "artifacts"
+
+    @property
     def html(self) -> Path:
         return self.build / "html"
 

@@ -6,7 +6,6 @@ written only when they change, so that a rebuild renders only what is new.
 
 from __future__ import annotations
 
-import copy
 import shutil
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import nbformat
 import yaml
 from nbformat.v4 import new_markdown_cell
 
-from book import BookError, generated, museum
+from book import BookError, artifacts, generated, museum
 from book.files import write_if_changed
 from book.paths import Paths
 from book.sources import find
@@ -62,6 +61,9 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
             if executed is None:
                 missing.append(name)
             source = executed or _source(paths, entry)
+            for file, content in artifacts.of(source).items():
+                wanted.add(paths.stage / "assets" / "artifacts" / file)
+                write_if_changed(paths.stage / "assets" / "artifacts" / file, content)
             put(f"{entry}.ipynb", nbformat.writes(_chapter(name, source, executed is not None)) + "\n")
     for file in sorted((paths.theme / "assets").rglob("*")):
         if file.is_file():
@@ -127,7 +129,7 @@ def _source(paths: Paths, entry: str) -> nbformat.NotebookNode:
 
 def _chapter(name: str, notebook: nbformat.NotebookNode, executed: bool) -> nbformat.NotebookNode:
     """A notebook as the site shows it: below the title, one line that says how it was executed."""
-    result = copy.deepcopy(notebook)
+    result = artifacts.link(notebook)
     run = result.metadata.get("book", {}).get("run")
     line = generated.run_line(name, run) if executed and run else generated.NOT_EXECUTED
     result.cells.insert(1, new_markdown_cell(line, id="book-run-line"))
