@@ -7,6 +7,7 @@ of its own. The service speaks the Open Inference Protocol V2 (the one of KServe
 module        what it holds
 ============  =====================================================================
 models        versions of a model on disk: written, verified, activated, rolled back
+manifests     what a version is made of, with digests
 engines       LiteRT and ONNX Runtime behind one call
 drift         has the input changed since training? (population stability index)
 images        a PNG from anywhere becomes a digit as the training data has them
@@ -18,6 +19,8 @@ live          the active version of a model, swapped while requests come in
 observers     after the answer: input statistics and the shadow version
 guard         around every request: id, token, limits, log line
 connections   slow and too many clients
+app           one worker process
+supervisor    several of them, replaced when they die
 routes        the endpoints
 operations    the OpenAPI document
 metrics, logs for Prometheus, for people

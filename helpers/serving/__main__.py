@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from helpers.serving import logs
-from helpers.serving.models import ENGINES, ModelError
+from helpers.serving.manifests import ENGINES, ModelError
 
 TOKEN = "BOOK_SERVE_TOKEN"
 GRACE = 10  # seconds for what is being answered when the service stops

@@ -10,6 +10,8 @@ import json
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from helpers.serving import logs
+
 MAX_HEADERS = 32_768  # bytes
 
 
@@ -59,6 +61,9 @@ class Connection(HttpToolsProtocol):
         self._headers_arrived()
         super().on_headers_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Anybody may ask for another protocol and gets HTTP; that is no news."""
+
     def send_400_response(self, msg: str) -> None:
         self._end(400, "The request is not HTTP that can be read.")
 
@@ -82,6 +87,7 @@ class Connection(HttpToolsProtocol):
     def _end(self, status: int, sentence: str) -> None:
         """Answer without a request and close, unless another answer is being written on this connection."""
         self._headers_arrived()
+        logs.event("warning", "request refused", status=status, error=sentence)
         if self.cycle is None or self.cycle.response_complete:
             content = json.dumps({"error": sentence}).encode()
             self.transport.write(

@@ -6,6 +6,7 @@ refuses a file that does not fit its manifest.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,6 @@ class LiteRTEngine(Engine):
     """One interpreter for each batch size 1, 2, 4, ...: changing the size of one plans its memory anew each time."""
 
     def _load(self, content: bytes, threads: int) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         self._content, self._threads = content, threads
         self._interpreters: dict[int, tuple] = {}
 
@@ -122,15 +122,16 @@ class LiteRTEngine(Engine):
     def _make(self, size: int) -> tuple:
         from ai_edge_litert.interpreter import Interpreter
 
-        interpreter = Interpreter(model_content=self._content, num_threads=self._threads)
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelError(
-                f"The LiteRT model has {len(inputs)} inputs and {len(outputs)} outputs; one of each is needed."
-            )
-        before, after = inputs[0]["index"], outputs[0]["index"]
-        interpreter.resize_tensor_input(before, (size, *self._shape))
-        interpreter.allocate_tensors()
+        with _quiet():
+            interpreter = Interpreter(model_content=self._content, num_threads=self._threads)
+            inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+            if len(inputs) != 1 or len(outputs) != 1:
+                raise ModelError(
+                    f"The file has {len(inputs)} inputs and {len(outputs)} outputs; one of each is needed."
+                )
+            before, after = inputs[0]["index"], outputs[0]["index"]
+            interpreter.resize_tensor_input(before, (size, *self._shape))
+            interpreter.allocate_tensors()
         self._interpreters[size] = interpreter, before, after
         return self._interpreters[size]
 
@@ -155,3 +156,24 @@ class OnnxEngine(Engine):
             return self._session.run(self._names[0], {self._names[1]: batch})[0]
         except Exception as error:
             raise ValueError(str(error)) from error
+
+
+_greeted = False
+
+
+@contextlib.contextmanager
+def _quiet():
+    """LiteRT greets once per process, in C, on standard error; no setting turns that off and it is not for readers."""
+    global _greeted
+    if _greeted:
+        yield
+        return
+    _greeted = True
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

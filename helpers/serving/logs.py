@@ -39,4 +39,7 @@ class JsonHandler(logging.Handler):
 def configure() -> None:
     """Send the warnings of every library to the JSON log."""
     logging.basicConfig(handlers=[JsonHandler()], level=logging.WARNING, force=True)
+    logging.getLogger("uvicorn.error").setLevel(
+        logging.ERROR
+    )  # its warnings are about clients, and logged here already
     logging.captureWarnings(True)

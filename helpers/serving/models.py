@@ -7,7 +7,6 @@ in ``active.json``; replacing that small file is a release, replacing it by the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -17,18 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ENGINES = ("litert", "litert-float", "onnx")
+from helpers.serving import manifests
+from helpers.serving.manifests import ENGINES, ModelError, UnknownVersion
+
 FILES = {"litert": "model_int8.tflite", "litert-float": "model.tflite", "onnx": "model.onnx"}
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-
-class ModelError(RuntimeError):
-    """A model folder cannot be used. The message names the file and the remedy."""
-
-
-class UnknownVersion(ModelError):
-    """There is no such version."""
+__all__ = ["ModelError", "UnknownVersion", "activate", "active", "find_models", "read_engine", "read_manifest", "versions",
+           "write_version"]  # fmt: skip
 
 
 def write_version(
@@ -61,7 +56,7 @@ def write_version(
         If the version exists, a file is missing or an engine is unknown.
     """
     folder, version = Path(folder), str(version)
-    _check_version(version)
+    manifests.check_version(version)
     if not _NAME.fullmatch(folder.resolve().name):
         raise ModelError(f"'{folder.resolve().name}' cannot be a model's name: use letters, digits, '.', '_' and '-'.")
     if not files:
@@ -79,7 +74,7 @@ def write_version(
             if not Path(path).is_file():
                 raise ModelError(f"The file '{path}' for the engine {engine} does not exist.")
             shutil.copyfile(path, new / FILES[engine])
-            digests[FILES[engine]] = _digest((new / FILES[engine]).read_bytes())
+            digests[FILES[engine]] = manifests.digest((new / FILES[engine]).read_bytes())
         manifest = {
             "name": folder.resolve().name,
             "version": version,
@@ -103,7 +98,7 @@ def versions(folder: str | Path) -> list[str]:
     """Versions that the model in ``folder`` has, lowest first."""
     if not Path(folder).is_dir():
         raise ModelError(f"The model folder '{folder}' does not exist.")
-    found = [p.name for p in Path(folder).iterdir() if p.is_dir() and _VERSION.fullmatch(p.name)]
+    found = [p.name for p in Path(folder).iterdir() if p.is_dir() and manifests.VERSION.fullmatch(p.name)]
     return sorted(found, key=int)
 
 
@@ -117,19 +112,19 @@ def read_manifest(folder: str | Path, version: int | str) -> dict[str, Any]:
     ModelError
         If the manifest or a file is missing or damaged; the message names it.
     """
-    manifest = _manifest(Path(folder), str(version))
+    manifest = manifests.read(Path(folder), str(version))
     for engine in manifest["engines"]:
-        _verified(Path(folder), manifest, engine)
+        manifests.verified(Path(folder), manifest, engine)
     return manifest
 
 
 def read_engine(folder: str | Path, version: int | str, engine: str) -> tuple[dict[str, Any], bytes]:
     """Manifest, and the verified content of the file for one engine."""
-    manifest = _manifest(Path(folder), str(version))
+    manifest = manifests.read(Path(folder), str(version))
     if engine not in manifest["engines"]:
         raise ModelError(f"Version {version} of {manifest['name']} has no file for the engine '{engine}'; it has "
                          f"{', '.join(manifest['engines'])}.")  # fmt: skip
-    return manifest, _verified(Path(folder), manifest, engine)
+    return manifest, manifests.verified(Path(folder), manifest, engine)
 
 
 def activate(folder: str | Path, version: int | str, *, shadow: int | str | None = None) -> None:
@@ -173,7 +168,9 @@ def active(folder: str | Path) -> dict[str, str | None]:
         version, shadow = choice["version"], choice.get("shadow")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         version = shadow = ""
-    if not all(isinstance(v, str) and _VERSION.fullmatch(v) for v in (version, "1" if shadow is None else shadow)):
+    if not all(
+        isinstance(v, str) and manifests.VERSION.fullmatch(v) for v in (version, "1" if shadow is None else shadow)
+    ):
         raise ModelError(f"The file '{folder / 'active.json'}' is damaged; it should look like "
                          '{"version": "1", "shadow": null}.')  # fmt: skip
     return {"version": version, "shadow": shadow}
@@ -188,70 +185,3 @@ def find_models(models: str | Path) -> dict[str, Path]:
     if not found:
         raise ModelError(f"The folder '{models}' holds no model; expected for instance '{models / 'digits' / '1'}'.")
     return found
-
-
-def _check_version(version: str) -> None:
-    if not _VERSION.fullmatch(version):
-        raise UnknownVersion(f"A version is a positive integer, got {version[:40]!r}.")
-
-
-def _manifest(folder: Path, version: str) -> dict[str, Any]:
-    _check_version(version)
-    path = folder / version / "model.json"
-    if not (folder / version).is_dir():
-        have = ", ".join(versions(folder)) or "none"
-        raise UnknownVersion(f"Version {version} of {folder.name} does not exist; there are: {have}.")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        wrong = _missing(manifest)
-    except FileNotFoundError:
-        raise ModelError(f"The file '{path}' is missing.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"The file '{path}' is damaged ({error}).") from error
-    if wrong:
-        raise ModelError(f"The file '{path}' is damaged: {wrong}.")
-    if manifest["version"] != version:
-        raise ModelError(f"The file '{path}' describes version {manifest['version']}; it lies in the wrong folder.")
-    return manifest
-
-
-def _missing(manifest: Any) -> str:
-    """What a manifest lacks, in words; empty if it is complete."""
-    if not isinstance(manifest, dict):
-        return "it is not a JSON object"
-    kinds = {"name": str, "version": str, "engines": dict, "sha256": dict, "input": dict, "output": dict,
-             "labels": list, "statistics": dict}  # fmt: skip
-    for key, kind in kinds.items():
-        if not isinstance(manifest.get(key), kind):
-            return f"'{key}' is missing or is not a {kind.__name__}"
-    for engine, file in manifest["engines"].items():
-        if engine not in ENGINES or not isinstance(file, str) or Path(file).name != file:
-            return f"the engine '{engine}' is unknown or its file {file!r} does not lie beside the manifest"
-        if file not in manifest["sha256"]:
-            return f"the digest of '{file}' is missing"
-    for side in ("input", "output"):
-        tensor = manifest[side]
-        shape = tensor.get("shape")
-        if not isinstance(tensor.get("name"), str) or not isinstance(tensor.get("datatype"), str):
-            return f"'{side}' needs a name and a datatype"
-        if not isinstance(shape, list) or shape[:1] != [-1] or not all(type(n) is int and n > 0 for n in shape[1:]):
-            return f"the shape of '{side}' is not [-1, positive integers]"
-    return "" if manifest["engines"] else "it names no engine"
-
-
-def _verified(folder: Path, manifest: dict[str, Any], engine: str) -> bytes:
-    path = folder / manifest["version"] / manifest["engines"][engine]
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"The file '{path}' cannot be read ({error.strerror}); write the model again as a new "
-                         "version.") from error  # fmt: skip
-    found, wanted = _digest(content), manifest["sha256"][path.name]
-    if found != wanted:
-        raise ModelError(f"The file '{path}' is damaged: its SHA-256 is {found[:12]}..., the manifest says "
-                         f"{str(wanted)[:12]}...; write the model again as a new version.")  # fmt: skip
-    return content
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -176,6 +176,8 @@ def show(value: Any) -> str:
     """A value of a request in an error message: recognisable, never long."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "an infinity"
     if isinstance(value, int) and abs(value) >= 10**18:
         return f"an integer of {value.bit_length()} bits"
     if isinstance(value, dict):
@@ -197,10 +199,11 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False)[0]
     if first["type"] == "json_invalid":
         return f"The body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}."
-    where = ".".join(str(part)[:40] for part in first["loc"]) or "the body"
+    where = ".".join(str(part)[:40] for part in first["loc"])
     if first["type"] == "missing":
         return f"The body lacks the field '{where}'."
     if first["type"] == "extra_forbidden":
         return f"The body has a field '{where}' that is not known here."
     message = first["msg"][:1].lower() + first["msg"][1:]
-    return f"The body is wrong at '{where}': {message}, got {show(first['input'])}."
+    place = f" at '{where}'" if where else ""
+    return f"The body is wrong{place}: {message}, got {show(first['input'])}."
