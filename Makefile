@@ -3,7 +3,7 @@ PYTHON  ?= python3
 PROFILE ?= quick
 VENV    := .venv/bin/python
 
-.PHONY: book test lab serve clean setup
+.PHONY: book test lab serve serve-model clean setup engines
 book: setup
 	$(VENV) -m book build --profile $(PROFILE) $(ARGS)
 test: setup
@@ -12,7 +12,11 @@ lab: setup
 	$(VENV) -m book lab $(ARGS)
 serve: setup
 	$(VENV) -m book serve $(ARGS)
+serve-model: setup
+	$(VENV) -m helpers.serving _build/artifacts/models $(ARGS)
 clean: setup
 	$(VENV) -m book clean $(ARGS)
 setup:
 	@$(PYTHON) -m book setup
+engines:
+	@$(PYTHON) -m book setup --engine kserve

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "setup":  # with the system's Python: only the standard library is there
             from book import environment
 
-            environment.ensure()
+            environment.ensure(engine=options.engine)
             return 0
         from book import commands
 
@@ -71,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     command("clean", "remove everything that was built")
     bench = command("bench", "measure the builder and the reference network, as ratios")
     bench.add_argument("parts", nargs="*", help="only these: executor, book, helpers, network (default: all)")
-    command("setup", "create .venv from the lock file, if it is not there")
+    setup = command("setup", "create .venv from the lock file, if it is not there")
+    setup.add_argument("--engine", metavar="NAME", help="create the environment of a serving engine instead: kserve")
     return parser
 
 

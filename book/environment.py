@@ -1,6 +1,8 @@
 """Set-up on a fresh clone: ``.venv`` from the hash-locked file. Needs nothing but Python itself.
 
 ``python3 -m book setup`` does nothing, quickly, when the environment is already the one that the lock file describes.
+``--engine NAME`` does the same for a serving engine that cannot live beside the book's packages: ``.venv-NAME`` from
+``engines/NAME/requirements.lock``.
 """
 
 from __future__ import annotations
@@ -16,10 +18,16 @@ from book import BookError
 from book.paths import REPOSITORY
 
 SUPPORTED = ((3, 11), (3, 13))
+ENGINES = ("kserve",)
 
 
-def ensure(root: Path = REPOSITORY) -> Path:
-    """Create or renew ``.venv`` so that it holds exactly what the lock file says.
+def ensure(root: Path = REPOSITORY, engine: str | None = None) -> Path:
+    """Create or renew an environment so that it holds exactly what its lock file says.
+
+    Parameters
+    ----------
+    engine : str, optional
+        None for ``.venv``, the book's own; one of :data:`ENGINES` for the environment of that engine.
 
     Returns
     -------
@@ -29,19 +37,23 @@ def ensure(root: Path = REPOSITORY) -> Path:
     Raises
     ------
     BookError
-        If this Python is not supported, or the packages cannot be installed.
+        If this Python is not supported, there is no such engine, or the packages cannot be installed.
     """
+    if engine is not None and engine not in ENGINES:
+        raise BookError(f"There is no engine '{engine}' to set up; choose from: {', '.join(ENGINES)}.")
     version = sys.version_info[:2]
     if not SUPPORTED[0] <= version <= SUPPORTED[1]:
         raise BookError(f"This is Python {version[0]}.{version[1]}; the book needs 3.11, 3.12 or 3.13. Name another one, "
                         "for instance: make book PYTHON=python3.12")  # fmt: skip
-    folder, lock = root / ".venv", root / "requirements.lock"
+    name = f".venv-{engine}" if engine else ".venv"
+    lock_name = f"engines/{engine}/requirements.lock" if engine else "requirements.lock"
+    folder, lock = root / name, root / lock_name
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp = folder / "book-lock.sha256"
     wanted = hashlib.sha256(lock.read_bytes()).hexdigest() + f" {version[0]}.{version[1]}"
     if python.exists() and stamp.is_file() and stamp.read_text().strip() == wanted:
         return python
-    print("Setting up .venv from requirements.lock (once; a few minutes with a cold package cache) ...", flush=True)
+    print(f"Setting up {name} from {lock_name} (once; a few minutes with a cold package cache) ...", flush=True)
     stamp.unlink(missing_ok=True)
     try:
         venv.create(folder, with_pip=True, clear=folder.exists())
