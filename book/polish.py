@@ -28,6 +28,7 @@ def polish(site: Path) -> None:
         _scrollable_by_keyboard(soup)
         _unique_ids(soup)
         _no_empty_heads(soup)
+        _demonstration(soup, "../" * len(page.relative_to(site).parent.parts))
         page.write_text(str(soup), encoding="utf-8")
     for pattern in _UNUSED_FILES:
         for file in (site / "_static").rglob(pattern):
@@ -82,3 +83,9 @@ def _no_empty_heads(soup: BeautifulSoup) -> None:
     for head in soup.select("thead"):
         if not head.get_text(strip=True):
             head.decompose()
+
+
+def _demonstration(soup: BeautifulSoup, root: str) -> None:
+    """The script of the digit demonstration, on the page that has one."""
+    if soup.select_one(".digit-demo"):
+        soup.head.append(soup.new_tag("script", src=f"{root}_static/digit_demo.js", defer="defer"))

@@ -15,6 +15,8 @@ from book.files import sha256, write_atomically, write_if_changed
 from book.paths import Paths
 
 KATEX = "katex/dist"
+# The digit demonstration: ONNX Runtime for WebAssembly, one thread, no GPU. Fetched only when a reader starts it.
+ONNX_RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 
 
 def render(paths: Paths) -> Path:
@@ -28,7 +30,7 @@ def render(paths: Paths) -> Path:
         If npm cannot deliver the assets, or jupyter-book reports an error or a warning.
     """
     modules = assets(paths)
-    missing = stage.stage(paths, _katex(modules))
+    missing = stage.stage(paths, _katex(modules) | _onnx_runtime(modules))
     if missing:
         print(f"Without results, because not executed since the last change: {', '.join(missing)}.")
     digest = _digest(paths)
@@ -59,7 +61,7 @@ def assets(paths: Paths) -> Path:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=_environment())
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise BookError("npm could not install the browser assets (katex); check the connection to your npm registry. "
+        raise BookError("npm could not install the browser assets; check the connection to your npm registry. "
                         "npm says: " + " / ".join(lines[:3]))  # fmt: skip
     stamp.write_text(sha256(lock))
     return folder / "node_modules"
@@ -71,6 +73,11 @@ def _katex(modules: Path) -> dict[str, Path]:
     files = {"katex/katex.min.css": dist / "katex.min.css", "katex/LICENSE": modules / "katex" / "LICENSE"}
     files |= {f"katex/fonts/{font.name}": font for font in sorted((dist / "fonts").glob("*.woff2"))}
     return files
+
+
+def _onnx_runtime(modules: Path) -> dict[str, Path]:
+    dist = modules / "onnxruntime-web" / "dist"
+    return {f"onnxruntime-web/{name}": dist / name for name in ONNX_RUNTIME}
 
 
 def _jupyter_book(paths: Paths) -> Path:
