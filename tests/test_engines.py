@@ -479,8 +479,9 @@ def test_the_server_ends_with_whoever_started_it(kserve_python, folder):
 
 @pytest.mark.parametrize(
     ("where", "engine", "words"),
-    [("models", "litert", "no file for the engine 'litert'"), ("none", "onnx", "none' does not exist"),
-     ("models", "magic", "invalid choice: 'magic'"), ("damaged", "onnx", "damaged")],
+    [("models", "litert", "last words: Version 1 of digits has no file for the engine 'litert'"),
+     ("none", "onnx", "last words: The folder of models"), ("damaged", "onnx", "last words: The file '"),
+     ("models", "magic", "error: argument --engine: invalid choice: 'magic'")],
 )  # fmt: skip
 def test_a_start_that_fails_says_why_in_one_line(kserve_python, folder, tmp_path, where, engine, words):
     given = folder if where == "models" else tmp_path / where
@@ -497,3 +498,9 @@ def test_a_start_that_fails_says_why_in_one_line(kserve_python, folder, tmp_path
     assert "\n" not in str(caught.value)
     assert "Traceback" not in str(caught.value)
     assert time.monotonic() - begun < 30
+
+
+def test_a_start_that_takes_too_long_leaves_nothing_behind(kserve_python, folder):
+    with pytest.raises(kserve.KServeError, match=r"was not ready within 0\.01 s"):
+        kserve.start(folder, engine="onnx", seconds=0.01)
+    assert not [one for one in psutil.Process().children() if "kserve" in " ".join(one.cmdline())]

@@ -59,4 +59,4 @@ if __name__ == "__main__":
         served = [Served(folder, options.engine) for folder in models.find_models(options.folder).values()]
     except models.ModelError as error:
         parser.exit(2, f"{error}\n")
-    LocalServer().start(served)
+    LocalServer(enable_grpc=False).start(served)

@@ -97,7 +97,7 @@ class KServe:
         self._folder = tempfile.TemporaryDirectory(prefix="kserve-")
         self._log = Path(self._folder.name) / "log"
         command = [str(_PYTHON), "-c", _WHILE_WANTED, str(_SERVER), str(models_folder), "--engine", engine,
-                   "--http_port", "0", "--enable_grpc", "false"]  # fmt: skip
+                   "--http_port", "0"]  # fmt: skip
         with self._log.open("wb") as log:  # a pipe that nobody reads would fill up and stop the server
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
