@@ -1,0 +1,123 @@
+"""Has the input changed since training?
+
+Two numbers per image are compared with the training data: its mean intensity, and its share of pixels with ink. The
+comparison is the population stability index over ten bins that held a tenth of the training images each:
+``PSI = sum over bins of (p - q) ln(p / q)``, with p the share of recent images in a bin and q the share in training.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+INK = 64  # a pixel above this (of 255) counts as ink
+FEATURES = ("mean_intensity", "ink_share")
+ENOUGH = 100  # images before a score means anything
+# Rule of thumb of credit scoring: below 0.1 no shift, above 0.25 a large one. N. Siddiqi, Credit Risk Scorecards (2006),
+# chapter 8; B. Yurdakul, Statistical Properties of Population Stability Index (2018), derives what chance alone gives.
+ALARM = 0.25
+
+
+def features(images: np.ndarray) -> np.ndarray:
+    """Mean intensity (0 to 1) and share of pixels with ink (0 to 1) of images, float64 (n, 2).
+
+    Parameters
+    ----------
+    images : ndarray, uint8 (n, height, width)
+    """
+    flat = images.reshape(len(images), -1)
+    return np.stack([flat.mean(axis=1) / 255, (flat > INK).mean(axis=1)], axis=1)
+
+
+def summarise(images: np.ndarray) -> dict[str, Any]:
+    """What :class:`InputMonitor` needs to know about the training images; goes into the manifest of a version.
+
+    Parameters
+    ----------
+    images : ndarray, uint8 (n, height, width)
+        At least 100.
+
+    Returns
+    -------
+    dict
+        ``{"n": n, "deciles": {feature: [9 numbers]}}``: the inner deciles of each feature.
+
+    Raises
+    ------
+    ValueError
+        If these are not at least 100 uint8 images.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 3 or len(images) < ENOUGH:
+        raise ValueError(f"the statistics need uint8 images (n, height, width) with n of at least {ENOUGH}, got "
+                         f"{images.dtype} {images.shape}")  # fmt: skip
+    deciles = np.quantile(features(images), np.arange(1, 10) / 10, axis=0)
+    return {"n": len(images), "deciles": {name: deciles[:, i].tolist() for i, name in enumerate(FEATURES)}}
+
+
+class InputMonitor:
+    """Population stability index of the latest images against the training data.
+
+    Parameters
+    ----------
+    statistics : dict
+        From :func:`summarise`.
+    window : int
+        Number of latest images that are compared.
+
+    Raises
+    ------
+    ValueError
+        If the statistics are not what :func:`summarise` makes.
+    """
+
+    def __init__(self, statistics: Mapping[str, Any], window: int = 500):
+        if window < ENOUGH:
+            raise ValueError(f"the window must hold at least {ENOUGH} images, got {window}")
+        try:
+            self._deciles = {name: np.asarray(statistics["deciles"][name], float) for name in FEATURES}
+            fits = all(d.shape == (9,) and np.all(np.diff(d) >= 0) for d in self._deciles.values())
+        except (KeyError, TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise ValueError("the statistics must come from helpers.serving.drift.summarise")
+        # Equal deciles leave bins that no training image fell into; such bins are merged.
+        self._edges = {name: np.unique(d) for name, d in self._deciles.items()}
+        self._expected = {name: self._shares_of_training(name) for name in FEATURES}
+        self._recent: deque[np.ndarray] = deque(maxlen=window)
+
+    def add(self, images: np.ndarray) -> None:
+        """See some more images, uint8 (n, height, width)."""
+        self._recent.extend(features(images))
+
+    def score(self) -> dict[str, float | None]:
+        """Population stability index per feature; None while fewer than 100 images were seen.
+
+        Chance alone gives about 9 / n for n images and ten bins (0.02 for 500).
+        """
+        recent = np.array(self._recent)
+        if len(recent) < ENOUGH:
+            return dict.fromkeys(FEATURES)
+        found = {}
+        for i, name in enumerate(FEATURES):
+            bins = np.searchsorted(self._edges[name], recent[:, i])
+            counts = np.bincount(bins, minlength=len(self._expected[name]))
+            # Half an image in each bin keeps the logarithm finite.
+            p = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
+            q = self._expected[name]
+            found[name] = float(np.sum((p - q) * np.log(p / q)))
+        return found
+
+    @property
+    def alarm(self) -> bool:
+        """Whether a feature has shifted by the rule of thumb: an index above 0.25."""
+        return any(value is not None and value > ALARM for value in self.score().values())
+
+    def _shares_of_training(self, name: str) -> np.ndarray:
+        """Share of training images in each bin ``(edge, next edge]``: a tenth for every decile that bounds it."""
+        edges, deciles = self._edges[name], self._deciles[name]
+        upper = [np.sum(deciles <= edge) / 10 for edge in edges] + [1.0]
+        return np.diff([0.0, *upper])
