@@ -69,8 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     lab = command("lab", "open JupyterLab with the helpers importable")
     lab.add_argument("rest", nargs="*", help="passed to JupyterLab (after --)")
     command("clean", "remove everything that was built")
-    bench = command("bench", "measure the builder and the reference network, as ratios")
-    bench.add_argument("parts", nargs="*", help="only these: executor, book, helpers, network (default: all)")
+    bench = command("bench", "measure the builder, the reference network and the service, as ratios")
+    bench.add_argument("parts", nargs="*", help="only these: executor, book, helpers, network, serving (default: all)")
+    bench.add_argument("--models", type=Path, help="folder of models for serving (default: that of the built book)")
     setup = command("setup", "create .venv from the lock file, if it is not there")
     setup.add_argument("--engine", metavar="NAME", help="create the environment of a serving engine instead: kserve")
     return parser

@@ -6,6 +6,7 @@
 3. The claims of two cold builds: are the values identical?
 4. The import of the helpers without TensorFlow.
 5. The reference network of the helpers against ``keras.Model.fit``: one epoch of 784-128-10 with Adam on MNIST.
+6. The service of chapter 11 against the call in process, a naive endpoint and KServe's server (``bench_serving.py``).
 """
 
 from __future__ import annotations
@@ -62,25 +63,37 @@ for batch in (32, 128):
                seconds(lambda: theirs.fit(x, y, batch_size=batch, verbose=0))) for _ in range(3)]
     result[batch] = [float(np.median(r)) for r in zip(*rounds)]
 print(json.dumps(result))"""
-PARTS = ("executor", "book", "helpers", "network")
+PARTS = ("executor", "book", "helpers", "network", "serving")
 
 
-def main(paths: Paths, chosen: list[str] | None = None) -> int:
+def main(paths: Paths, chosen: list[str] | None = None, models: Path | None = None) -> int:
+    from book import bench_serving
+
     unknown = sorted(set(chosen or ()) - set(PARTS))
     if unknown:
         raise BookError(f"There is no benchmark '{unknown[0]}'; choose from: {', '.join(PARTS)}.")
     console = Console()
+    parts = list(chosen or PARTS)
+    if "serving" in parts:
+        try:
+            place = bench_serving.folder(paths, models)
+        except BookError as error:  # known before the long parts run
+            if chosen:
+                raise
+            parts.remove("serving")
+            console.print(f"Without the part serving. {error}", style="yellow", highlight=False)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     console.print(f"Machine: {machine.describe()}; load before the start {load:.2f}.", highlight=False)
     if load > 0.5:
         console.print(
             "Other work is running on this machine: times are inflated, and the ratios blurred.", style="yellow"
         )
-    run = {"executor": _parallel, "book": lambda: _book(paths), "helpers": _imports, "network": _network}
+    run = {"executor": _parallel, "book": lambda: _book(paths), "helpers": _imports, "network": _network,
+           "serving": lambda: bench_serving.measure(place)}  # fmt: skip
     measured = {}
-    for part in chosen or PARTS:
+    for part in parts:
         measured |= run[part]()
-    table = Table("measure", "value", "target", title="Benchmarks of the builder")
+    table = Table("measure", "value", "target", title="Benchmarks")
     for name, (value, target) in measured.items():
         table.add_row(name, value, target)
     console.print(table)

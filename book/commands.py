@@ -97,7 +97,7 @@ def clean(options: argparse.Namespace, paths: Paths) -> int:
 def bench(options: argparse.Namespace, paths: Paths) -> int:
     from book import bench as benchmark
 
-    return benchmark.main(paths, options.parts)
+    return benchmark.main(paths, options.parts, options.models)
 
 
 def _execute(options: argparse.Namespace, paths: Paths) -> int:

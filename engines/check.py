@@ -41,7 +41,9 @@ def check(path: Path) -> list[str]:
     try:
         if path.suffix in (".yaml", ".yml"):
             documents = list(yaml.safe_load_all(text))
-            return [fault for document in documents for fault in manifest(document)] or ([] if documents else ["empty."])
+            return [fault for document in documents for fault in manifest(document)] or (
+                [] if documents else ["empty."]
+            )
         message = _triton().ModelConfig() if path.suffix == ".pbtxt" else ModelServerConfig()
         text_format.Parse(text, message)
     except (yaml.YAMLError, text_format.ParseError) as error:

@@ -28,7 +28,7 @@ class Served(Model):
             return {"predictions": self.run(self.batch(payload["instances"])).tolist()}
         given = [(one.name, one.datatype) for one in payload.inputs] if isinstance(payload, InferRequest) else payload
         if given != [(self.input["name"], self.input["datatype"])]:
-            raise InvalidInput(f"The model takes one input '{self.input['name']}', or 'instances' in V1; got {given!s:.99}.")
+            raise InvalidInput(f"Give one input '{self.input['name']}', or V1's 'instances'; got {given!s:.99}.")
         logits = self.run(self.batch(payload.inputs[0].data, payload.inputs[0].shape))
         output = InferOutput(self.output["name"], list(logits.shape), self.output["datatype"], logits.ravel().tolist())
         return InferResponse(payload.id or "", self.name, [output], self.run.manifest["version"])  # no id: error 500
@@ -38,8 +38,8 @@ class Served(Model):
             batch = np.array(data) if shape is None else np.array(data).reshape(shape)
         except (ValueError, OverflowError) as error:
             raise InvalidInput(f"The values do not fit the shape: {error}") from error
-        fits = batch.size > 0 and list(batch.shape[1:]) == self.input["shape"][1:]
-        if not fits or batch.dtype.kind not in "iu" or batch.min() < 0 or batch.max() > 255:
+        fits = batch.size > 0 and list(batch.shape[1:]) == self.input["shape"][1:] and batch.dtype.kind in "iu"
+        if not fits or batch.min() < 0 or batch.max() > 255:
             raise InvalidInput(f"The model takes whole numbers from 0 to 255 of shape {self.input['shape']}.")
         return batch.astype(np.uint8)
 
@@ -59,4 +59,4 @@ if __name__ == "__main__":
         served = [Served(folder, options.engine) for folder in models.find_models(options.folder).values()]
     except models.ModelError as error:
         parser.exit(2, f"{error}\n")
-    LocalServer().start(served)
+    LocalServer(enable_grpc=False).start(served)

@@ -65,7 +65,7 @@ class Application:
         options = self.options
         worker = Worker(options, load_models(options, self.fallback))
         return Guard(worker.app, worker.metrics, max_body=options.max_body, body_timeout=options.body_timeout,
-                     token=options.token)  # fmt: skip
+                     token=options.token, stopping=lambda: worker.stopping)  # fmt: skip
 
 
 def load_models(options: Options, fallback: dict[str, str] | None = None) -> list[LiveModel]:

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from helpers.serving import logs
 
 MAX_HEADERS = 32_768  # bytes
+LINGER = 0.3  # seconds that an idle connection stays open when the service stops
 
 
 class Connection(HttpToolsProtocol):
@@ -40,6 +41,13 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc) -> None:
         self._headers_arrived()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The service stops. A request may be on its way on an idle connection, so it is closed a moment later."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LINGER, super().shutdown)
+        else:
+            super().shutdown()
 
     def gone(self) -> bool:
         return self.transport.is_closing()

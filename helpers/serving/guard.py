@@ -34,11 +34,14 @@ class Guard:
         Seconds in which the whole body must arrive.
     token : str or None
         Bearer token that every request needs except those to the health endpoints.
+    stopping : callable
+        True when the service is about to end: clients are then told to ask elsewhere next time.
     """
 
-    def __init__(self, app: Any, metrics: Metrics, *, max_body: int, body_timeout: float, token: str | None):
+    def __init__(self, app: Any, metrics: Metrics, *, max_body: int, body_timeout: float, token: str | None, stopping):
         self._app, self._metrics = app, metrics
         self._max_body, self._body_timeout = max_body, body_timeout
+        self._stopping = stopping
         self._token = _digest(token.encode()) if token else None
 
     async def __call__(self, scope, receive, send) -> None:
@@ -56,6 +59,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                if self._stopping():
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         scope.setdefault("state", {})

@@ -94,14 +94,16 @@ class KServe:
 
     def __init__(self, models_folder: Path, engine: str):
         self.url = ""
-        self._log = tempfile.NamedTemporaryFile(prefix="kserve-", suffix=".log")  # a pipe that nobody reads fills up
-        self._process = subprocess.Popen(
-            [str(_PYTHON), "-c", _WHILE_WANTED, str(_SERVER), str(models_folder), "--engine", engine, "--http_port", "0",
-             "--enable_grpc", "false"],
-            stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            start_new_session=True,  # interrupting a notebook must not stop the server
-        )  # fmt: skip
+        self._folder = tempfile.TemporaryDirectory(prefix="kserve-")
+        self._log = Path(self._folder.name) / "log"
+        command = [str(_PYTHON), "-c", _WHILE_WANTED, str(_SERVER), str(models_folder), "--engine", engine,
+                   "--http_port", "0"]  # fmt: skip
+        with self._log.open("wb") as log:  # a pipe that nobody reads would fill up and stop the server
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                start_new_session=True,  # interrupting a notebook must not stop the server
+            )  # fmt: skip
         self.pid = self._process.pid
 
     def wait(self, seconds: float) -> None:
@@ -118,7 +120,7 @@ class KServe:
 
     def log(self) -> str:
         """What the server has written so far."""
-        return Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+        return self._log.read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> int:
         """Let the server finish what it has accepted, and return its exit status."""
@@ -128,10 +130,8 @@ class KServe:
                 self._process.wait(15)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        status = self._process.wait()
         self._process.stdin.close()
-        self._log.close()
-        return status
+        return self._process.wait()
 
     def __enter__(self) -> KServe:
         return self
