@@ -70,7 +70,7 @@ def load_keras(seed: int) -> ModuleType:
         raise ValueError(f"seed must be zero or positive, got {seed}")
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else every fit() prints a harmless line about data sets
-    with _silent_stderr():
+    with silent_stderr():
         devices = _prepare_tensorflow() if backend == "tensorflow" else []
         import keras
     keras.utils.set_random_seed(seed)
@@ -99,7 +99,8 @@ def _prepare_tensorflow() -> list[str]:
 
 
 @contextmanager
-def _silent_stderr() -> Iterator[None]:
+def silent_stderr() -> Iterator[None]:
+    """Discard what native code writes to file descriptor 2, where Python cannot filter it. Exceptions are not affected."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
