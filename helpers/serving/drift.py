@@ -7,6 +7,7 @@ comparison is the population stability index over ten bins that held a tenth of 
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -104,17 +105,21 @@ class InputMonitor:
             raise ValueError("the statistics must come from helpers.serving.drift.summarise")
         self._expected = [np.maximum(s, LEAST) for s in shares]
         self._recent: deque[np.ndarray] = deque(maxlen=window)
+        self._lock = threading.Lock()
 
     def add(self, images: np.ndarray) -> None:
         """See some more images, uint8 (n, height, width)."""
-        self._recent.extend(features(images))
+        found = features(images)
+        with self._lock:
+            self._recent.extend(found)
 
     def score(self) -> dict[str, float | None]:
         """Population stability index per feature; None while fewer than 100 images were seen.
 
         Chance alone gives about 9 / n for n images and ten bins (0.02 for 500).
         """
-        recent = np.array(self._recent)
+        with self._lock:  # images are added in one thread, the score is asked for in another
+            recent = np.array(self._recent)
         if len(recent) < ENOUGH:
             return dict.fromkeys(FEATURES)
         found = {}
