@@ -46,6 +46,21 @@ def test_lock_fits_its_requirements_and_has_hashes_only():
     assert "tensorflow" not in locked  # only its message types
 
 
+def test_every_installed_package_is_made_for_the_pythons_of_the_book(kserve_python):
+    """Resolvers take no notice of an upper bound on Python, pip does: such a lock installs nowhere."""
+    code = (
+        "from importlib.metadata import distributions; from packaging.specifiers import SpecifierSet\n"
+        "for d in distributions():\n"
+        "    wanted = SpecifierSet(d.metadata.get('Requires-Python') or '')\n"
+        "    print(d.name, *(v for v in ('3.11.0', '3.12.0', '3.13.0') if v not in wanted))"
+    )
+    lines = subprocess.run(
+        [str(kserve_python), "-c", code], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert len(lines) > 50
+    assert [line for line in lines if " " in line] == []
+
+
 def test_setup_of_an_unknown_engine_is_one_sentence(tmp_path):
     with pytest.raises(BookError, match=r"no engine 'trition'.*choose from: kserve\.$"):
         environment.ensure(tmp_path, engine="trition")
