@@ -27,7 +27,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEADLINE = 120.0  # seconds until a test gives up; only ever reached when something is broken
 
-pytest_plugins = ["serving_fixtures"]
+pytest_plugins = ["serving_fixtures", "engine_fixtures"]
 
 settings.register_profile("book", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("book")

@@ -41,7 +41,7 @@ def soups():
 
 
 def test_every_promised_page_is_there():
-    wanted = {"index", "how_to", "claims", "errata", "coverage", "execution", "data", "references", "search"}
+    wanted = {"index", "how_to", "serving", "claims", "errata", "coverage", "execution", "data", "references", "search"}
     wanted |= {f"notebooks/{p.stem}" for p in PATHS.notebooks.glob("*.ipynb")}
     assert wanted <= {p.removesuffix(".html") for p in PAGES}
 

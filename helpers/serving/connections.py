@@ -28,7 +28,7 @@ class Connection(HttpToolsProtocol):
         options = self.config.app.options
         self.clients, self.header_timeout = options.clients, options.header_timeout
         self.crowded = False
-        self._timer, self._header_bytes = None, 0
+        self._timer, self._header_bytes, self._begun = None, 0, False
 
     def connection_made(self, transport) -> None:
         super().connection_made(transport)
@@ -61,12 +61,14 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._begun = True
         self.scope["extensions"] = {"book.connection": self}
         if self._timer is None:
             self._await_headers()
 
     def on_headers_complete(self) -> None:
         self._headers_arrived()
+        self._begun = False
         super().on_headers_complete()
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -87,7 +89,7 @@ class Connection(HttpToolsProtocol):
     def _late(self) -> None:
         self._timer = None
         if not self.transport.is_closing():
-            if not self._header_bytes:  # it never asked for anything
+            if not self._begun:  # it never asked for anything
                 self.transport.close()
                 return
             self._end(408, f"The request's headers did not arrive within {self.header_timeout:g} s.")
