@@ -44,6 +44,7 @@ def predict(body: dict):
 predict({"inputs": [{"data": [0] * 784}]})
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
+listener.listen(2048)
 print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listener])
 """

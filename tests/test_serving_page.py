@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
 from book import BookError, bench_serving
@@ -86,6 +87,22 @@ def test_benchmark_measures_the_named_folder(engine_models, tmp_path):
     assert bench_serving.folder(Paths(tmp_path), engine_models) == engine_models
     with pytest.raises(BookError, match="holds no model"):
         bench_serving.folder(Paths(tmp_path), tmp_path)
+
+
+def test_benchmark_runs_from_start_to_end_in_small(engine_models, monkeypatch):
+    network = re.search(r"^layers = .*?^\]\)\n", bench_serving._NAIVE, re.M | re.S)[0]  # TensorFlow would take its time
+    stand_in = "class model:\n    predict = staticmethod(lambda pixels, verbose: np.zeros((len(pixels), 10)))\n"
+    naive = bench_serving._NAIVE.replace(network, stand_in).replace("import keras, numpy", "import numpy")
+    monkeypatch.setattr(bench_serving, "_NAIVE", naive)
+    for name, value in {"ROUNDS": 1, "SECONDS": 0.2, "MANY": 20, "LONG": 0.5}.items():
+        monkeypatch.setattr(bench_serving, name, value)
+    before = set(psutil.Process().children())
+    rows = bench_serving.measure(engine_models)
+    assert rows["20 clients, 0.5 s: answers by status"][0].startswith("200: ")
+    assert float(rows["20 clients, 0.5 s: largest resident memory"][0].split()[0]) > 10
+    assert float(rows["own service / model.predict"][0]) > 0
+    assert any("KServe" in name for name in rows)
+    assert set(psutil.Process().children()) <= before
 
 
 def test_rows_compare_medians_with_their_targets():

@@ -20,7 +20,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from helpers import __version__
-from helpers.serving import logs, operations, routes
+from helpers.serving import inference, logs, operations, routes
 from helpers.serving.batching import Batcher
 from helpers.serving.guard import Guard
 from helpers.serving.live import LiveModel
@@ -105,6 +105,7 @@ class Worker:
         )  # fmt: skip
         self.app.openapi = lambda: operations.document(self.app)
         _errors(self.app)
+        inference.add(self.app, self)  # first: the router looks in this order
         routes.add(self.app, self)
         self.app.get("/metrics", tags=["health"], responses={200: {"content": {"text/plain": {}}}, 401: {"model": operations.Error}},
                      response_class=Response)(self._metrics)  # fmt: skip
