@@ -8,7 +8,6 @@ from pathlib import Path
 
 import nbformat
 
-
 _PACKAGES = re.compile(r"[/\\]site-packages[/\\]")
 _ENDS = " \n\t\"'<>()"  # a path begins after one of these
 
