@@ -23,15 +23,21 @@ def linear(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (rng.normal(size=(784, 10)) / 1000).astype(np.float32), rng.normal(size=10).astype(np.float32)
 
 
-def write_onnx(path: Path, weights: np.ndarray, bias: np.ndarray) -> Path:
-    """uint8 (n, 28, 28) -> Cast -> Reshape -> MatMul -> Add -> float32 (n, 10)."""
+def write_onnx(path: Path, weights: np.ndarray, bias: np.ndarray, detours: int = 0) -> Path:
+    """uint8 (n, 28, 28) -> Cast -> Reshape -> MatMul -> Add -> float32 (n, 10).
+
+    Each detour multiplies by the identity matrix: the answer stays and takes longer (200 of them some 20 ms).
+    """
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Reshape", ["float", "shape"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["product"]),
+        *(helper.make_node("MatMul", [f"flat{i or ''}", "identity"], [f"flat{i + 1}"]) for i in range(detours)),
+        helper.make_node("MatMul", [f"flat{detours or ''}", "weights"], ["product"]),
         helper.make_node("Add", ["product", "bias"], ["logits"]),
     ]
     constants = {"shape": np.array([-1, 784], np.int64), "weights": weights, "bias": bias}
+    if detours:
+        constants["identity"] = np.eye(784, dtype=np.float32)
     graph = helper.make_graph(
         nodes,
         "linear",
@@ -62,10 +68,10 @@ def body(pictures: np.ndarray, **more) -> bytes:
     return json.dumps({"inputs": [tensor], **more}).encode()
 
 
-def add_version(folder: Path, version: int, statistics: dict | None = None) -> Path:
+def add_version(folder: Path, version: int, statistics: dict | None = None, detours: int = 0) -> Path:
     """Write a version whose weights follow from its number."""
     folder.mkdir(parents=True, exist_ok=True)
-    source = write_onnx(folder.parent / f".{folder.name}-{version}.onnx", *linear(version))
+    source = write_onnx(folder.parent / f".{folder.name}-{version}.onnx", *linear(version), detours)
     found = drift.summarise(images(500, seed=99)) if statistics is None else statistics
     return models.write_version(folder, version, {"onnx": source}, labels=LABELS, statistics=found)
 
@@ -82,6 +88,13 @@ def make_models(root: Path, versions: int = 2) -> Path:
 def model_folder(tmp_path) -> Path:
     """A fresh folder of models."""
     return make_models(tmp_path / "models")
+
+
+@pytest.fixture
+def slow_folder(tmp_path) -> Path:
+    """A folder of models whose only version takes some 20 ms for an image."""
+    add_version(tmp_path / "slow" / "digits", 1, detours=200)
+    return tmp_path / "slow"
 
 
 @pytest.fixture

@@ -200,7 +200,6 @@ def test_every_answer_but_health_needs_the_token(service):
             assert answer.headers["www-authenticate"].startswith("Bearer")
         for wrong in (
             "Bearer",
-            "Bearer ",
             "Bearer secret-toke",
             "Bearer secret-token2",
             "Basic secret-token",

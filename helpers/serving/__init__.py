@@ -21,7 +21,8 @@ guard         around every request: id, token, limits, log line
 connections   slow and too many clients
 app           one worker process
 supervisor    several of them, replaced when they die
-routes        the endpoints
+inference     the endpoints that compute
+routes        the others: health, metadata, releases
 operations    the OpenAPI document
 metrics, logs for Prometheus, for people
 __main__      the command line

@@ -20,14 +20,14 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from helpers import __version__
-from helpers.serving import logs, operations, routes
+from helpers.serving import inference, logs, operations, routes
 from helpers.serving.batching import Batcher
 from helpers.serving.guard import Guard
 from helpers.serving.live import LiveModel
 from helpers.serving.metrics import CONTENT_TYPE, Metrics, State
 from helpers.serving.models import find_models
 from helpers.serving.observers import Observer
-from helpers.serving.protocol import Refusal, error_body
+from helpers.serving.protocol import Refusal, error_body, show
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Application:
         options = self.options
         worker = Worker(options, load_models(options, self.fallback))
         return Guard(worker.app, worker.metrics, max_body=options.max_body, body_timeout=options.body_timeout,
-                     token=options.token, stopping=lambda: worker.stopping)  # fmt: skip
+                     token=options.token)  # fmt: skip
 
 
 def load_models(options: Options, fallback: dict[str, str] | None = None) -> list[LiveModel]:
@@ -105,6 +105,7 @@ class Worker:
         )  # fmt: skip
         self.app.openapi = lambda: operations.document(self.app)
         _errors(self.app)
+        inference.add(self.app, self)  # first: the router looks in this order
         routes.add(self.app, self)
         self.app.get("/metrics", tags=["health"], responses={200: {"content": {"text/plain": {}}}, 401: {"model": operations.Error}},
                      response_class=Response)(self._metrics)  # fmt: skip
@@ -114,13 +115,13 @@ class Worker:
         try:
             return self.models[name]
         except KeyError:
-            raise Refusal(404, f"There is no model '{name[:64]}'; there are: {', '.join(self.models)}.") from None
+            raise Refusal(404, f"There is no model {show(name)}; there are: {', '.join(self.models)}.") from None
 
     def version(self, name: str, version: str) -> None:
         """404 unless this version of the model is the active one."""
         now = self.model(name)[0].now().version
         if version != now:
-            raise Refusal(404, f"Version '{version[:20]}' of '{name}' is not active; version {now} is.")
+            raise Refusal(404, f"Version {show(version)} of '{name}' is not active; version {now} is.")
 
     def check_ready(self) -> None:
         """503 while the service stops."""

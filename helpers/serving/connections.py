@@ -27,8 +27,8 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         options = self.config.app.options
         self.clients, self.header_timeout = options.clients, options.header_timeout
-        self.crowded = False
-        self._timer, self._header_bytes = None, 0
+        self.crowded = self.last = False
+        self._timer, self._header_bytes, self._begun = None, 0, False
 
     def connection_made(self, transport) -> None:
         super().connection_made(transport)
@@ -43,7 +43,9 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """The service stops. A request may be on its way on an idle connection, so it is closed a moment later."""
+        """The service stops and listens no longer. A request may be on its way on this connection, so that it stays open a
+        moment; its next answer says that it is the last."""
+        self.last = True
         if self.cycle is None or self.cycle.response_complete:
             self.loop.call_later(LINGER, super().shutdown)
         else:
@@ -61,13 +63,17 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._begun = True
         self.scope["extensions"] = {"book.connection": self}
         if self._timer is None:
             self._await_headers()
 
     def on_headers_complete(self) -> None:
         self._headers_arrived()
+        self._begun = False
         super().on_headers_complete()
+        if self.last:
+            self.cycle.keep_alive = False
 
     def _unsupported_upgrade_warning(self) -> None:
         """Anybody may ask for another protocol and gets HTTP; that is no news."""
@@ -87,7 +93,7 @@ class Connection(HttpToolsProtocol):
     def _late(self) -> None:
         self._timer = None
         if not self.transport.is_closing():
-            if not self._header_bytes:  # it never asked for anything
+            if not self._begun:  # it never asked for anything
                 self.transport.close()
                 return
             self._end(408, f"The request's headers did not arrive within {self.header_timeout:g} s.")

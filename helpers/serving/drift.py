@@ -7,6 +7,7 @@ comparison is the population stability index over ten bins that held a tenth of 
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 INK = 64  # a pixel above this (of 255) counts as ink
 FEATURES = ("mean_intensity", "ink_share")
+LEAST = 0.001  # share that an empty bin counts as, so that the logarithm stays finite
 ENOUGH = 100  # images before a score means anything
 # Rule of thumb of credit scoring: below 0.1 no shift, above 0.25 a large one. N. Siddiqi, Credit Risk Scorecards (2006),
 # chapter 8; B. Yurdakul, Statistical Properties of Population Stability Index (2018), derives what chance alone gives.
@@ -43,7 +45,8 @@ def summarise(images: np.ndarray) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``{"n": n, "deciles": {feature: [9 numbers]}}``: the inner deciles of each feature.
+        ``{"n": n, "deciles": {feature: [9 numbers]}, "shares": {feature: [at most 10 numbers]}}``: the inner deciles of each
+        feature, and the share of images in the bins between them. Deciles that are equal bound one bin together.
 
     Raises
     ------
@@ -54,8 +57,19 @@ def summarise(images: np.ndarray) -> dict[str, Any]:
     if images.dtype != np.uint8 or images.ndim != 3 or len(images) < ENOUGH:
         raise ValueError(f"the statistics need uint8 images (n, height, width) with n of at least {ENOUGH}, got "
                          f"{images.dtype} {images.shape}")  # fmt: skip
-    deciles = np.quantile(features(images), np.arange(1, 10) / 10, axis=0)
-    return {"n": len(images), "deciles": {name: deciles[:, i].tolist() for i, name in enumerate(FEATURES)}}
+    values = features(images)
+    deciles = np.quantile(values, np.arange(1, 10) / 10, axis=0)
+    shares = [_counts(values[:, i], np.unique(deciles[:, i])) / len(images) for i in range(len(FEATURES))]
+    return {
+        "n": len(images),
+        "deciles": {name: deciles[:, i].tolist() for i, name in enumerate(FEATURES)},
+        "shares": {name: shares[i].tolist() for i, name in enumerate(FEATURES)},
+    }
+
+
+def _counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Numbers of values in the bins ``(-inf, edge 0], (edge 0, edge 1], ..., (last edge, inf)``."""
+    return np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1)
 
 
 class InputMonitor:
@@ -78,36 +92,40 @@ class InputMonitor:
         if window < ENOUGH:
             raise ValueError(f"the window must hold at least {ENOUGH} images, got {window}")
         try:
-            self._deciles = {name: np.asarray(statistics["deciles"][name], float) for name in FEATURES}
-            fits = all(d.shape == (9,) and np.all(np.diff(d) >= 0) for d in self._deciles.values())
+            deciles = [np.asarray(statistics["deciles"][name], float) for name in FEATURES]
+            shares = [np.asarray(statistics["shares"][name], float) for name in FEATURES]
+            self._edges = [np.unique(d) for d in deciles]
+            fits = all(d.shape == (9,) and np.all(np.diff(d) >= 0) for d in deciles) and all(
+                s.shape == (len(e) + 1,) and s.min() >= 0 and abs(s.sum() - 1) < 1e-6
+                for s, e in zip(shares, self._edges, strict=True)
+            )
         except (KeyError, TypeError, ValueError):
             fits = False
         if not fits:
             raise ValueError("the statistics must come from helpers.serving.drift.summarise")
-        # Equal deciles leave bins that no training image fell into; such bins are merged.
-        self._edges = {name: np.unique(d) for name, d in self._deciles.items()}
-        self._expected = {name: self._shares_of_training(name) for name in FEATURES}
+        self._expected = [np.maximum(s, LEAST) for s in shares]
         self._recent: deque[np.ndarray] = deque(maxlen=window)
+        self._lock = threading.Lock()
 
     def add(self, images: np.ndarray) -> None:
         """See some more images, uint8 (n, height, width)."""
-        self._recent.extend(features(images))
+        found = features(images)
+        with self._lock:
+            self._recent.extend(found)
 
     def score(self) -> dict[str, float | None]:
         """Population stability index per feature; None while fewer than 100 images were seen.
 
         Chance alone gives about 9 / n for n images and ten bins (0.02 for 500).
         """
-        recent = np.array(self._recent)
+        with self._lock:  # images are added in one thread, the score is asked for in another
+            recent = np.array(self._recent)
         if len(recent) < ENOUGH:
             return dict.fromkeys(FEATURES)
         found = {}
         for i, name in enumerate(FEATURES):
-            bins = np.searchsorted(self._edges[name], recent[:, i])
-            counts = np.bincount(bins, minlength=len(self._expected[name]))
-            # Half an image in each bin keeps the logarithm finite.
-            p = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
-            q = self._expected[name]
+            counts, q = _counts(recent[:, i], self._edges[i]), self._expected[i]
+            p = np.maximum(counts / len(recent), LEAST)
             found[name] = float(np.sum((p - q) * np.log(p / q)))
         return found
 
@@ -115,9 +133,3 @@ class InputMonitor:
     def alarm(self) -> bool:
         """Whether a feature has shifted by the rule of thumb: an index above 0.25."""
         return any(value is not None and value > ALARM for value in self.score().values())
-
-    def _shares_of_training(self, name: str) -> np.ndarray:
-        """Share of training images in each bin ``(edge, next edge]``: a tenth for every decile that bounds it."""
-        edges, deciles = self._edges[name], self._deciles[name]
-        upper = [np.sum(deciles <= edge) / 10 for edge in edges] + [1.0]
-        return np.diff([0.0, *upper])

@@ -16,7 +16,7 @@ from PIL import Image
 SIDE = 28  # pixels of a digit's picture
 BOX = 20  # pixels of the longer side of the digit itself
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PALE = 0.1  # fraction of the darkest ink below which a pixel is paper
+_PALE = 0.2  # fraction of the darkest ink below which a pixel is paper
 _MAX_TEXT = 100_000  # bytes of chunks that are not pixels
 
 
@@ -155,7 +155,7 @@ def _ink(grey: np.ndarray, ground: int) -> np.ndarray:
 
 
 def _centred(small: np.ndarray) -> np.ndarray:
-    """Put the centre of mass into the middle of 28 by 28 pixels, as far as the digit stays inside."""
+    """Put the centre of mass on pixel 14 (counted from 0), where MNIST has it, as far as the digit stays inside."""
     mass = small.astype(float)
     corner = []
     for axis, n in enumerate(small.shape):

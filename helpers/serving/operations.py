@@ -5,6 +5,7 @@ Endpoints take the raw request, which is fast; what they read and write is decla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -145,11 +146,14 @@ def answers(model: type[BaseModel] | None, *errors: int) -> dict[int, dict[str, 
     return ({200: {"model": model, "description": "Done."}} if model else {}) | found
 
 
-def takes(model: type[BaseModel], example: Any, required: bool = True) -> dict[str, Any]:
-    """Body of an operation, for ``openapi_extra``."""
+def takes(model: type[BaseModel], example: Any, required: bool = True, path: Sequence[str] = ()) -> dict[str, Any]:
+    """Body of an operation, and parameters in its path that FastAPI does not see, for ``openapi_extra``."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     media = {"application/json": {"schema": schema, "example": example}}
-    return {"requestBody": {"required": required, "content": media}}
+    found: dict[str, Any] = {"requestBody": {"required": required, "content": media}}
+    if path:
+        found["parameters"] = [{"name": p, "in": "path", "required": True, "schema": {"type": "string"}} for p in path]
+    return found
 
 
 def document(app: FastAPI) -> dict[str, Any]:
