@@ -3,6 +3,7 @@
 What needs ``.venv-kserve`` is skipped where it is absent; with ``CI`` set the environment is made.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -260,7 +261,13 @@ def test_the_server_ends_with_whoever_started_it(kserve_python, engine_models):
         parent.send_signal(signal.SIGKILL)
         parent.wait(30)
         parent.stdout.close()
-    wait_until(lambda: not started.is_running() or started.status() == psutil.STATUS_ZOMBIE, "the server to end", 30)
+    try:
+        wait_until(
+            lambda: not started.is_running() or started.status() == psutil.STATUS_ZOMBIE, "the server to end", 30
+        )
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            started.kill()
 
 
 @pytest.mark.parametrize(

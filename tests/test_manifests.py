@@ -75,6 +75,8 @@ def test_a_typo_in_any_field_of_a_manifest_is_found(kserve_python, tmp_path):
 
 
 FAULTS = [
+    ("kubernetes/own-service.yaml", "port: 80,", "port: eighty,"),  # in the second document of its file
+    ("kserve/inferenceservice.yaml", "    model:\n", "    model:\n      env: none\n"),
     ("kubernetes/own-service.yaml", "replicas: 2", "replicas: two"),
     ("kubernetes/own-service.yaml", "runAsNonRoot: true", "runAsNonRoot: 1"),
     ("kubernetes/own-service.yaml", "drop: [ALL]", "drop: ALL"),

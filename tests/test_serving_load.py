@@ -66,6 +66,8 @@ def test_answers_are_counted_and_connections_kept():
     assert report.seconds >= 0.3
     assert report.rate == pytest.approx(report.requests / report.seconds)
     assert 0 < report.p50 <= report.p95 <= report.p99
+    assert str(report).startswith(f"{report.rate:,.0f} answers/s; p50 ")
+    assert str(report).endswith(f" ms; 200: {report.requests:,}")
     first = server.requests[0]
     assert first.startswith(b"POST /x HTTP/1.1\r\n")
     assert b"\r\nX-Mine: 1\r\n" in first

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from litert_file import write_litert
 from serving_fixtures import LABELS, add_version, images, linear, logits, write_onnx
 
+from conftest import REPOSITORY
 from helpers.serving import engines, models
 from helpers.serving.models import ModelError, UnknownVersion
 
@@ -201,6 +204,16 @@ def test_models_are_found_by_name(model_folder):
         models.find_models(model_folder / "empty")
     with pytest.raises(ModelError, match="does not exist"):
         models.find_models(model_folder / "nowhere")
+
+
+def test_the_package_imports_nothing_heavy():
+    """A notebook that starts a service in another process needs no web framework in its own."""
+    script = "import sys, helpers.serving; print(sorted({m.partition('.')[0] for m in sys.modules}))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    for heavy in ("numpy", "fastapi", "pydantic", "uvicorn", "onnxruntime", "ai_edge_litert", "tensorflow", "PIL"):
+        assert f"'{heavy}'" not in loaded
 
 
 # --- engines --------------------------------------------------------------------------------------------------------

@@ -125,6 +125,7 @@ def test_a_value_that_is_no_pixel_is_named_with_its_place(text, shown, place):
         (request(SMALL, [True, 2, 3]), "'inputs.0.shape.0'"),
         (request(SMALL, [2, 2, 3]), "holds 6 values; its shape [2, 2, 3] needs 12"),
         (request(SMALL[:5]), "holds 5 values"),
+        (request([*SMALL, 7]), "holds 7 values"),
         (request([]), "holds 0 values"),
         (request([1] * 30, [5, 2, 3]), "holds 5 images; at most 4"),
         (request(SMALL, [10**30, 2, 3]), "holds an integer of 100 bits images"),

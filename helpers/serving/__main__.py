@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import signal
 import socket
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         ("queue", int, 1, 100_000, 128, "requests that may wait; more get 429"),
         ("deadline", float, 0.01, 600, 2.0, "seconds that a request may wait; later it gets 503"),
         ("max-body", int, 1000, 1_000_000_000, 2_000_000, "bytes of a request's body"),
-        ("clients", int, 1, 100_000, 512, "connections; more get 503"),
+        ("clients", int, 1, 100_000, 512, "connections of one worker; more get 503"),
         ("body-timeout", float, 0.05, 600, 5.0, "seconds for a body to arrive"),
         ("header-timeout", float, 0.05, 600, 5.0, "seconds for headers to arrive"),
     ):
@@ -122,13 +123,9 @@ def _serve(given: argparse.Namespace) -> None:
     what = ", ".join(f"{name} (version {version}, {given.engine})" for name, version in loaded.items())
     host = f"[{given.host}]" if ":" in given.host else given.host
     line = f"Serving {what} at http://{host}:{listener.getsockname()[1]}; stop with Ctrl-C."
-    run(
-        Application(options, loaded),
-        listener,
-        workers=given.workers,
-        grace=GRACE,
-        ready=lambda: print(line, flush=True),
-    )
+    say = functools.partial(print, line, flush=True)
+    if not run(Application(options, loaded), listener, workers=given.workers, grace=GRACE, ready=say):
+        raise UsageError("the workers could not be started; the lines above say why.")
 
 
 def _follow_stdin() -> None:

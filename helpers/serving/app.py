@@ -27,7 +27,7 @@ from helpers.serving.live import LiveModel
 from helpers.serving.metrics import CONTENT_TYPE, Metrics, State
 from helpers.serving.models import find_models
 from helpers.serving.observers import Observer
-from helpers.serving.protocol import Refusal, error_body
+from helpers.serving.protocol import Refusal, error_body, show
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Application:
         options = self.options
         worker = Worker(options, load_models(options, self.fallback))
         return Guard(worker.app, worker.metrics, max_body=options.max_body, body_timeout=options.body_timeout,
-                     token=options.token, stopping=lambda: worker.stopping)  # fmt: skip
+                     token=options.token)  # fmt: skip
 
 
 def load_models(options: Options, fallback: dict[str, str] | None = None) -> list[LiveModel]:
@@ -115,13 +115,13 @@ class Worker:
         try:
             return self.models[name]
         except KeyError:
-            raise Refusal(404, f"There is no model '{name[:64]}'; there are: {', '.join(self.models)}.") from None
+            raise Refusal(404, f"There is no model {show(name)}; there are: {', '.join(self.models)}.") from None
 
     def version(self, name: str, version: str) -> None:
         """404 unless this version of the model is the active one."""
         now = self.model(name)[0].now().version
         if version != now:
-            raise Refusal(404, f"Version '{version[:20]}' of '{name}' is not active; version {now} is.")
+            raise Refusal(404, f"Version {show(version)} of '{name}' is not active; version {now} is.")
 
     def check_ready(self) -> None:
         """503 while the service stops."""

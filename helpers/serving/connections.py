@@ -27,7 +27,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         options = self.config.app.options
         self.clients, self.header_timeout = options.clients, options.header_timeout
-        self.crowded = False
+        self.crowded = self.last = False
         self._timer, self._header_bytes, self._begun = None, 0, False
 
     def connection_made(self, transport) -> None:
@@ -43,7 +43,9 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """The service stops. A request may be on its way on an idle connection, so it is closed a moment later."""
+        """The service stops and listens no longer. A request may be on its way on this connection, so that it stays open a
+        moment; its next answer says that it is the last."""
+        self.last = True
         if self.cycle is None or self.cycle.response_complete:
             self.loop.call_later(LINGER, super().shutdown)
         else:
@@ -70,6 +72,8 @@ class Connection(HttpToolsProtocol):
         self._headers_arrived()
         self._begun = False
         super().on_headers_complete()
+        if self.last:
+            self.cycle.keep_alive = False
 
     def _unsupported_upgrade_warning(self) -> None:
         """Anybody may ask for another protocol and gets HTTP; that is no news."""

@@ -34,14 +34,11 @@ class Guard:
         Seconds in which the whole body must arrive.
     token : str or None
         Bearer token that every request needs except those to the health endpoints.
-    stopping : callable
-        True when the service is about to end: clients are then told to ask elsewhere next time.
     """
 
-    def __init__(self, app: Any, metrics: Metrics, *, max_body: int, body_timeout: float, token: str | None, stopping):
+    def __init__(self, app: Any, metrics: Metrics, *, max_body: int, body_timeout: float, token: str | None):
         self._app, self._metrics = app, metrics
         self._max_body, self._body_timeout = max_body, body_timeout
-        self._stopping = stopping
         self._token = _digest(token.encode()) if token else None
 
     async def __call__(self, scope, receive, send) -> None:
@@ -59,8 +56,6 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
-                if self._stopping():
-                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         scope.setdefault("state", {})
@@ -101,7 +96,7 @@ class Guard:
             return None
         if length is not None and length.isdigit() and int(length[:20]) > self._max_body:
             raise self._too_long()
-        body, more = b"", True
+        parts, size, more = [], 0, True
         try:
             async with asyncio.timeout(self._body_timeout):
                 while more:
@@ -109,12 +104,13 @@ class Guard:
                     if message["type"] == "http.disconnect":
                         raise Refusal(499, "The client has gone.")
                     part, more = message.get("body", b""), message.get("more_body", False)
-                    body = body + part if body else part
-                    if len(body) > self._max_body:
+                    parts.append(part)
+                    size += len(part)
+                    if size > self._max_body:
                         raise self._too_long()
         except TimeoutError:
             raise Refusal(408, f"The body did not arrive within {self._body_timeout:g} s.", _CLOSE) from None
-        return body
+        return b"".join(parts)
 
     def _too_long(self) -> Refusal:
         return Refusal(413, f"The body is longer than {self._max_body} bytes.", _CLOSE)

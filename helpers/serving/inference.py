@@ -104,11 +104,17 @@ def _pictures(app: FastAPI, service: Any) -> None:
         if live.now().manifest["input"]["shape"] != [-1, images.SIDE, images.SIDE]:
             raise Refusal(400, f"The model '{name}' does not take pictures of {images.SIDE} by {images.SIDE} pixels.")
         png = await request.body()
-        async with decoders:
-            try:
-                digit = await asyncio.to_thread(images.decode_png, png)
-            except images.ImageError as error:
-                raise Refusal(400, str(error)) from None
+        try:
+            async with asyncio.timeout(service.options.deadline):
+                await decoders.acquire()
+        except TimeoutError:
+            raise Refusal(503, "Too many pictures wait to be decoded; try again later.", {"Retry-After": "1"}) from None
+        try:
+            digit = await asyncio.to_thread(images.decode_png, png)
+        except images.ImageError as error:
+            raise Refusal(400, str(error)) from None
+        finally:
+            decoders.release()
         request.scope["state"]["batch"] = 1
         outputs, used = await batcher.submit(digit[None], gone=gone(request))
         probabilities = softmax(outputs[0].astype(float)).tolist()

@@ -45,6 +45,11 @@ class Report:
     p95: float
     p99: float
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{status}: {count:,}" for status, count in sorted(self.status.items(), key=str))
+        times = f"p50 {self.p50:.2f} ms, p95 {self.p95:.2f} ms, p99 {self.p99:.2f} ms"
+        return f"{self.rate:,.0f} answers/s; {times}; {counts}"
+
 
 @dataclass
 class _Tally:

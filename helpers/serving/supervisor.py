@@ -16,8 +16,8 @@ from helpers.serving.connections import Connection
 START = 60.0  # seconds for a worker to load its models
 
 
-def run(application: Any, listener: socket.socket, *, workers: int, grace: int, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT.
+def run(application: Any, listener: socket.socket, *, workers: int, grace: int, ready: Callable[[], None]) -> bool:
+    """Serve until SIGTERM or SIGINT; False if it ended for another reason.
 
     Parameters
     ----------
@@ -33,12 +33,14 @@ def run(application: Any, listener: socket.socket, *, workers: int, grace: int, 
         access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=30, timeout_graceful_shutdown=grace,
     )  # fmt: skip
     if workers > 1:
-        _Supervisor(config, [listener], ready).run()
-        return
+        supervisor = _Supervisor(config, [listener], ready)
+        supervisor.run()
+        return supervisor.asked
     # The server raises the signal again when it is done; the end of the program is then ours.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)
     _Server(config, ready).run([listener])
+    return True
 
 
 class _Server(uvicorn.Server):
@@ -56,7 +58,15 @@ class _Supervisor(Multiprocess):
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], ready: Callable[[], None]):
         super().__init__(config, sockets)
-        self._ready = ready
+        self._ready, self.asked = ready, False
+
+    def handle_term(self) -> None:
+        self.asked = True
+        super().handle_term()
+
+    def handle_int(self) -> None:
+        self.asked = True
+        super().handle_int()
 
     def init_processes(self) -> None:
         super().init_processes()
