@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def locked() -> dict[str, list[Version]]:
     for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", LOCK, flags=re.M):
         found.setdefault(canonicalize_name(name), []).append(Version(version))
     return found
+
+
+def test_every_installed_package_is_made_for_the_pythons_of_the_book():
+    """Resolvers take no notice of an upper bound on Python, pip does: such a lock installs nowhere."""
+    pythons = ("3.11.0", "3.12.0", "3.13.0")
+    wanted = {d.name: SpecifierSet(d.metadata.get("Requires-Python") or "") for d in distributions()}
+    assert len(wanted) > 150
+    assert [name for name, spec in wanted.items() if not all(python in spec for python in pythons)] == []
 
 
 @pytest.mark.parametrize("text", PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"])
