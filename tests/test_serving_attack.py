@@ -478,3 +478,17 @@ def test_a_graceful_stop_answers_the_queue(serve, slow_folder):
     health.close()
     assert statuses == [b"200"] * 10
     assert service.stop() == 0
+
+
+def test_a_request_on_its_way_is_answered_at_the_end(serve, model_folder):
+    """A connection that is idle when the service stops stays open a moment: its client cannot know yet."""
+    service = serve(model_folder)
+    content = body(images(1))
+    with connect(service) as connection:
+        connection.sendall(post(INFER, len(content)) + content)
+        assert read_one(connection).startswith(b"HTTP/1.1 200 ")
+        os.kill(service.pid, signal.SIGTERM)
+        time.sleep(0.2)  # the server notices the signal within a tenth of a second
+        connection.sendall(post(INFER, len(content)) + content)
+        assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+    assert service.stop() == 0

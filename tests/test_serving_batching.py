@@ -240,8 +240,8 @@ def shadowed(engine):
 
 def test_the_shadow_is_counted_by_its_top_label():
     counts = Counts()
-    model = shadowed(lambda images: np.array([[0, 1], [1, 0], [2, 3]], np.float32))
-    Observer("m", counts).see(model, image(1, 2, 3), np.array([[5, 9], [0, 1], [0, 7]], np.float32))
+    model = shadowed(lambda images: np.array([[0, 1, 2], [1, 0, 2], [2, 3, 0]], np.float32))
+    Observer("m", counts).see(model, image(1, 2, 3), np.array([[5, 1, 9], [1, 0, 0], [0, 7, 3]], np.float32))
     wait_until(lambda: sum(counts.values()) == 3, "the shadow")
     assert counts == {"agreed": 2, "disagreed": 1}
 
@@ -264,7 +264,7 @@ def test_a_shadow_that_hangs_delays_nobody():
     observer = Observer("m", counts)
     start = time.monotonic()
     for _ in range(BEHIND + 10):
-        observer.see(shadowed(lambda images: hang.wait(20)), image(1), np.zeros((1, 2), np.float32))
+        observer.see(shadowed(lambda images: hang.wait(3)), image(1), np.zeros((1, 2), np.float32))
     assert time.monotonic() - start < 2
     assert counts["skipped"] >= 9
     hang.set()

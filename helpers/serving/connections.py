@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from helpers.serving import logs
 
 MAX_HEADERS = 32_768  # bytes
-LINGER = 0.3  # seconds that an idle connection stays open when the service stops
+LINGER = 0.5  # seconds that an idle connection stays open when the service stops
 
 
 class Connection(HttpToolsProtocol):
