@@ -440,6 +440,13 @@ def test_a_killed_worker_is_replaced_under_load(serve, model_folder):
     assert not any(psutil.pid_exists(pid) for pid in workers(service))
 
 
+def test_workers_end_with_a_supervisor_that_is_killed(serve, model_folder):
+    service = serve(model_folder, workers=2)
+    wait_until(lambda: len(workers(service)) == 2, "two workers")
+    os.kill(service.pid, signal.SIGKILL)
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in workers(service)), "the end of the workers", 20)
+
+
 def test_a_replacement_starts_although_the_release_is_damaged(serve, model_folder):
     """A damaged release must not stop the service when a worker happens to die."""
     service = serve(model_folder, workers=2)

@@ -261,10 +261,15 @@ def test_a_shadow_that_fails_is_counted_and_logged(capfd):
 
 def test_a_shadow_that_hangs_delays_nobody():
     hang, counts = threading.Event(), Counts()
+
+    def hanging(images):
+        hang.wait(3)
+        return np.zeros((1, 2), np.float32)
+
     observer = Observer("m", counts)
     start = time.monotonic()
     for _ in range(BEHIND + 10):
-        observer.see(shadowed(lambda images: hang.wait(3)), image(1), np.zeros((1, 2), np.float32))
+        observer.see(shadowed(hanging), image(1), np.zeros((1, 2), np.float32))
     assert time.monotonic() - start < 2
     assert counts["skipped"] >= 9
     hang.set()

@@ -82,6 +82,13 @@ def test_each_feature_is_watched_by_itself():
     assert monitor.score()["ink_share"] < 0.1
 
 
+def test_faint_pixels_are_no_ink():
+    """64 of 255 is paper, 65 is ink."""
+    images = np.zeros((2, 4, 4), np.uint8)
+    images[0, :2], images[1, :2] = 64, 65
+    np.testing.assert_allclose(drift.features(images), [[32 / 255, 0.0], [32.5 / 255, 0.5]])
+
+
 def test_few_images_have_no_score():
     monitor = InputMonitor(summarise(pictures(1000, 0)))
     monitor.add(pictures(99, 1, brightness=0.2))
@@ -208,7 +215,7 @@ def test_place_polarity_and_contrast_do_not_matter(change):
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 def test_every_colour_type_gives_the_same_digit(mode):
-    sixteen_bits = Image.fromarray(np.asarray(written()).astype(np.uint16) * 257)
+    sixteen_bits = Image.fromarray(np.asarray(written()).astype(np.uint16) * 256 + 77)
     picture = sixteen_bits if mode == "I;16" else written(mode=mode)
     file = io.BytesIO()
     picture.save(file, "PNG")
