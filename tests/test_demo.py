@@ -110,7 +110,7 @@ def test_a_drawing_is_centred_and_scaled_as_mnist_is(chromium, address):  # noqa
             rows, columns = np.nonzero(picture.max(axis=1))[0], np.nonzero(picture.max(axis=0))[0]
             assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
             centre = (picture * np.arange(28)).sum() / picture.sum(), (picture.T * np.arange(28)).sum() / picture.sum()
-            assert np.allclose(centre, 13.5, atol=0.75)
+            assert np.allclose(centre, 14, atol=0.75)
             seen.append(picture)
             place.get_by_role("button", name="Clear").click()
         assert np.corrcoef(seen[0].ravel(), seen[1].ravel())[0, 1] > 0.7

@@ -56,7 +56,7 @@
     return powers.map((v) => v / sum);
   };
 
-  // As the digits of MNIST were made: the ink's box, its longer side scaled to 20 pixels, its centre of mass in the middle.
+  // As the digits of MNIST were made: the ink's box, its longer side scaled to 20 pixels, its centre of mass at (14, 14).
   const toDigit = (ink, width, height) => {
     let [left, top, right, bottom] = [width, height, -1, -1];
     for (let y = 0; y < height; y++) {
@@ -89,8 +89,8 @@
       }
     }
     const within = (shift, size) => Math.max(0, Math.min(SIDE - size, shift));
-    const dx = within(Math.round((SIDE - 1) / 2 - centreX / mass), columns);
-    const dy = within(Math.round((SIDE - 1) / 2 - centreY / mass), rows);
+    const dx = within(Math.round(SIDE / 2 - centreX / mass), columns);
+    const dy = within(Math.round(SIDE / 2 - centreY / mass), rows);
     const pixels = new Uint8Array(SIDE * SIDE);
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < columns; j++) pixels[(i + dy) * SIDE + j + dx] = Math.round(small[i * columns + j]);
