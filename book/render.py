@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,9 @@ from book.files import sha256, write_atomically, write_if_changed
 from book.paths import Paths
 
 KATEX = "katex/dist"
+# On a busy machine the extension may call its KaTeX server a moment before it listens, and gives up at once.
+_KATEX_NOT_UP = re.compile(r"katex\.py\", line \d+, in start_server_process")
+_KATEX_STARTS = 3
 # The digit demonstration: ONNX Runtime for WebAssembly, one thread, no GPU. Fetched only when a reader starts it.
 ONNX_RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 
@@ -94,9 +98,12 @@ def _jupyter_book(paths: Paths) -> Path:
     print("Rendering the site ...", flush=True)
     log = paths.logs / "render.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as file:
-        status = _run_alone(command, file, paths.root)
-    text = log.read_text(encoding="utf-8", errors="replace")
+    for _ in range(_KATEX_STARTS):
+        with log.open("w", encoding="utf-8") as file:
+            status = _run_alone(command, file, paths.root)
+        text = log.read_text(encoding="utf-8", errors="replace")
+        if status == 0 or not _KATEX_NOT_UP.search(text):
+            break
     if status != 0:
         shutil.rmtree(output, ignore_errors=True)  # or the next, incremental run would not see the warnings again
         complaints = [line for line in text.splitlines() if "WARNING" in line or "ERROR" in line or "rror:" in line]
