@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from helpers import inputs
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -22,7 +24,7 @@ class Comparison:
     p_value: float
 
 
-def mcnemar_exact(y: np.ndarray, first: np.ndarray, second: np.ndarray) -> Comparison:
+def mcnemar_exact(y: np.ndarray, first: np.ndarray, second: np.ndarray, *, classes: int | None = None) -> Comparison:
     """Exact test of "both models are right equally often" on the same examples (McNemar 1947, Psychometrika 12, 153-157).
 
     Examples on which both are right, or both wrong, say nothing. If the models are equally good, each of the others is
@@ -32,14 +34,17 @@ def mcnemar_exact(y: np.ndarray, first: np.ndarray, second: np.ndarray) -> Compa
     ----------
     y, first, second : ndarray of int, shape (n,)
         True labels, and the answers (labels, not probabilities) of the two models.
+    classes : int, optional
+        If given, all labels must lie in 0 to ``classes - 1``.
 
     Raises
     ------
     ValueError
-        For empty arrays, other shapes, lengths that differ, or numbers that are not labels.
+        For empty arrays, other shapes, lengths that differ, numbers that are not labels, or labels outside of the classes.
     """
-    y, first, second = _labels("y", y), _labels("first", first), _labels("second", second)
-    _same_length(y=y, first=first, second=second)
+    arrays = {"y": y, "first": first, "second": second}
+    y, first, second = (inputs.labels(name, a, classes=classes) for name, a in arrays.items())
+    inputs.same_length(y=y, first=first, second=second)
     b = int(np.sum((first == y) & (second != y)))
     c = int(np.sum((first != y) & (second == y)))
     tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1))
@@ -82,8 +87,8 @@ def bootstrap_interval(
     arrays = tuple(np.asarray(a) for a in arrays)
     if any(a.ndim == 0 or len(a) == 0 for a in arrays):
         raise ValueError("an array of examples is empty")
-    groups = np.zeros(len(arrays[0]), int) if strata is None else _labels("strata", strata)
-    _same_length(strata=groups, **{f"array {k + 1}": a for k, a in enumerate(arrays)})
+    groups = np.zeros(len(arrays[0]), int) if strata is None else inputs.labels("strata", strata)
+    inputs.same_length(strata=groups, **{f"array {k + 1}": a for k, a in enumerate(arrays)})
     if resamples < 100 or not 0 < confidence < 1:
         raise ValueError(f"need resamples >= 100 and 0 < confidence < 1, got {resamples} and {confidence}")
     rng, members = np.random.default_rng(seed), [np.flatnonzero(groups == g) for g in np.unique(groups)]
@@ -124,8 +129,8 @@ def calibration_error(outcome: np.ndarray, probability: np.ndarray, bins: int = 
     -----
     With few examples per bin the error of a perfectly calibrated model is far from zero: compare with a simulation.
     """
-    outcome, probability = _binary("outcome", outcome, both=False), _finite("probability", probability)
-    _same_length(outcome=outcome, probability=probability)
+    outcome, probability = inputs.binary("outcome", outcome, both=False), inputs.finite("probability", probability)
+    inputs.same_length(outcome=outcome, probability=probability)
     if probability.min() < 0 or probability.max() > 1:
         raise ValueError(f"probabilities lie in [0, 1], got {probability.min():g} to {probability.max():g}")
     if bins < 1:
@@ -135,38 +140,6 @@ def calibration_error(outcome: np.ndarray, probability: np.ndarray, bins: int = 
     used = count > 0
     error = float(np.abs(happened - said).sum() / len(outcome))
     return Calibration(error, count[used], said[used] / count[used], happened[used] / count[used])
-
-
-def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:
-    """The T > 0 that minimises the log loss of ``softmax(logits / T)`` (Guo et al. 2017, section 4.2).
-
-    Parameters
-    ----------
-    logits : ndarray, shape (n, k)
-        Of examples that the model was not trained on.
-    y : ndarray of int, shape (n,)
-        Labels from 0 to k - 1.
-
-    Raises
-    ------
-    ValueError
-        For bad input, or if every answer is right: then no temperature is the best one.
-    """
-    logits, y = _finite("logits", logits, ndim=2), _labels("y", y)
-    _same_length(logits=logits, y=y)
-    if y.min() < 0 or y.max() >= logits.shape[1]:
-        raise ValueError(f"labels must lie in 0 to {logits.shape[1] - 1}, got {y.min()} to {y.max()}")
-    margin = logits - logits[np.arange(len(y)), y][:, None]  # 0 for the true class
-    if margin.max() <= 0:
-        raise ValueError("every answer is right, so no temperature is the best one; use more or harder examples")
-    shifted = margin - margin.max(axis=1, keepdims=True)
-    low, high = -12.0, 12.0  # of log(1 / T): the loss is convex in 1 / T, so its slope has one zero
-    for _ in range(60):
-        middle = (low + high) / 2
-        weights = np.exp(shifted * math.exp(middle))
-        slope = np.mean((weights * margin).sum(axis=1) / weights.sum(axis=1))
-        low, high = (low, middle) if slope > 0 else (middle, high)
-    return math.exp(-(low + high) / 2)
 
 
 @dataclass(frozen=True)
@@ -191,8 +164,8 @@ def cost_threshold(y: np.ndarray, score: np.ndarray, *, false_alarm: float, miss
     false_alarm, miss : float
         Positive costs of one false positive and of one false negative.
     """
-    y, score = _binary("y", y), _finite("score", score)
-    _same_length(y=y, score=score)
+    y, score = inputs.binary("y", y), inputs.finite("score", score)
+    inputs.same_length(y=y, score=score)
     if not (0 < false_alarm < math.inf and 0 < miss < math.inf):
         raise ValueError(f"costs must be positive numbers, got false_alarm={false_alarm}, miss={miss}")
     order = np.argsort(-score, kind="stable")
@@ -204,41 +177,3 @@ def cost_threshold(y: np.ndarray, score: np.ndarray, *, false_alarm: float, miss
     best = int(np.argmin(cost))
     threshold = np.append(np.inf, score[order][last])[best]
     return Threshold(float(threshold), float(cost[best]), int(alarms[best]), int(misses[best]))
-
-
-# -- the door
-def _finite(name: str, values: np.ndarray, ndim: int = 1) -> np.ndarray:
-    values = np.asarray(values)
-    if values.ndim != ndim or values.size == 0:
-        raise ValueError(f"{name} must have {ndim} dimension(s) and at least one entry, got shape {values.shape}")
-    if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool) or np.iscomplexobj(values):
-        raise ValueError(f"{name} must hold numbers, got {values.dtype}")
-    if not np.all(np.isfinite(values)):
-        raise ValueError(
-            f"{name} holds NaN or infinity, first in row {int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(axis=1)))}"
-        )
-    return values.astype(np.float64)
-
-
-def _labels(name: str, values: np.ndarray) -> np.ndarray:
-    numbers = _finite(name, values)
-    if not np.all(numbers == np.round(numbers)):
-        wrong = numbers[numbers != np.round(numbers)][0]
-        raise ValueError(f"{name} must hold labels (whole numbers), got {wrong:g}; probabilities are not labels")
-    return numbers.astype(np.int64)
-
-
-def _binary(name: str, values: np.ndarray, *, both: bool = True) -> np.ndarray:
-    labels = _labels(name, values)
-    found = np.unique(labels)
-    if not set(found) <= {0, 1}:
-        raise ValueError(f"{name} must hold 0 and 1, got the label {next(v for v in found if v not in (0, 1))}")
-    if both and len(found) == 1:
-        raise ValueError(f"{name} holds only the class {found[0]}; this needs examples of both")
-    return labels
-
-
-def _same_length(**arrays: np.ndarray) -> None:
-    lengths = {name: len(a) for name, a in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError("lengths differ: " + ", ".join(f"{name} has {n}" for name, n in lengths.items()))

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 from scipy.stats import binomtest
 
-from helpers.metrics import bootstrap_interval, calibration_error, cost_threshold, fit_temperature, mcnemar_exact
+from helpers.metrics import bootstrap_interval, calibration_error, cost_threshold, mcnemar_exact
 
 Y = np.array([0, 1, 1, 0, 1])
 SCORE = np.array([0.1, 0.9, 0.4, 0.4, 0.8])
@@ -43,6 +41,12 @@ class TestMcNemar:
     def test_only_right_and_wrong_count(self):
         y = np.array([3, 3, 3])
         assert mcnemar_exact(y, np.array([1, 2, 3]), np.array([2, 1, 3])).only_first == 0
+
+    @pytest.mark.parametrize("odd", [-1, 10])
+    def test_labels_outside_of_the_classes_are_refused(self, odd):
+        with pytest.raises(ValueError, match=f"first holds the label {odd}; with 10 classes"):
+            mcnemar_exact(np.array([0, 9]), np.array([odd, 9]), np.array([0, 9]), classes=10)
+        assert mcnemar_exact(np.array([0, 9]), np.array([odd, 9]), np.array([0, 9])).only_second == 1
 
     def test_probabilities_are_not_labels(self):
         with pytest.raises(ValueError, match="probabilities are not labels"):
@@ -134,45 +138,6 @@ class TestCalibration:
     def test_needs_a_bin(self):
         with pytest.raises(ValueError, match="bins"):
             calibration_error(Y, SCORE, bins=0)
-
-
-class TestTemperature:
-    @pytest.mark.parametrize("planted", [0.5, 1.0, 3.0])
-    def test_finds_a_planted_temperature(self, planted):
-        rng = np.random.default_rng(1)
-        honest = rng.normal(0, 2, (40_000, 5))
-        y = np.argmax(honest + rng.gumbel(size=honest.shape), axis=1)  # a draw from softmax(honest)
-        assert fit_temperature(honest * planted, y) == pytest.approx(planted, rel=0.03)
-
-    def test_agrees_with_a_general_minimiser(self):
-        rng = np.random.default_rng(2)
-        logits, y = rng.normal(0, 3, (300, 4)), rng.integers(0, 4, 300)
-        logits[np.arange(300), y] += 3
-
-        def loss(log_t):
-            return -log_softmax(logits / math.exp(log_t), axis=1)[np.arange(300), y].mean()
-
-        other = minimize_scalar(loss, bounds=(-3, 4), method="bounded", options={"xatol": 1e-9})
-        assert fit_temperature(logits, y) == pytest.approx(math.exp(other.x), rel=1e-4)
-
-    def test_adding_a_constant_to_a_row_changes_nothing(self):
-        rng = np.random.default_rng(3)
-        logits, y = rng.normal(0, 1, (200, 3)), rng.integers(0, 3, 200)
-        logits[np.arange(200), y] += 1
-        assert fit_temperature(logits + 100, y) == pytest.approx(fit_temperature(logits, y), rel=1e-9)
-
-    def test_all_right_has_no_best_temperature(self):
-        with pytest.raises(ValueError, match="every answer is right"):
-            fit_temperature(np.eye(3), np.arange(3))
-
-    @pytest.mark.parametrize("y", [[0, 1, 3], [-1, 0, 1]])
-    def test_labels_are_columns(self, y):
-        with pytest.raises(ValueError, match="labels must lie in 0 to 2"):
-            fit_temperature(np.eye(3), np.array(y))
-
-    def test_logits_have_two_dimensions(self):
-        with pytest.raises(ValueError, match="2 dimension"):
-            fit_temperature(np.array([1.0, 2.0]), np.array([0, 1]))
 
 
 class TestCostThreshold:
