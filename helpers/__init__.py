@@ -16,6 +16,8 @@ download      fetches photographs, on request only
 evaluation    the test set that opens once; intervals and spreads
 figures       one style for every figure; alt text that states the finding
 folders       folders of images: read in order, refused with one sentence
+inputs        labels and scores that make sense; others are refused
+metrics       McNemar, bootstrap, calibration, threshold by cost
 pictures      drawn pictures of cats and dogs: their factors, sampled
 picture_files the same as folders of JPEG files
 preflight     what would spoil a training on folders of images
