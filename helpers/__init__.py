@@ -19,6 +19,7 @@ folders       folders of images: read in order, refused with one sentence
 pictures      drawn pictures of cats and dogs: their factors, sampled
 picture_files the same as folders of JPEG files
 preflight     what would spoil a training on folders of images
+privacy       Laplace and Gaussian noise; the accountant of private training
 session       profile, seed, device; a quiet import of Keras
 ============  =====================================================================
 """
