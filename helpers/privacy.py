@@ -119,7 +119,8 @@ def rdp_of_sampled_gaussian(rate: float, noise: float, orders: Sequence[int] = O
 def epsilon_from_rdp(rdp: np.ndarray, orders: Sequence[int], delta: float) -> float:
     """Turn Renyi divergences of the whole run into epsilon at ``delta``: the best order counts.
 
-    Canonne, Kamath and Steinke 2020 (arXiv:2004.00010), proposition 12. Never below 0.
+    Canonne, Kamath and Steinke 2020 (arXiv:2004.00010), proposition 12; 0 where the total variation distance, at most
+    ``sqrt(1 - exp(-rdp))``, is below ``delta``.
     """
     rdp, a, delta = np.asarray(rdp, dtype=np.float64), np.asarray(orders, dtype=np.float64), _open_unit("delta", delta)
     if (
@@ -131,7 +132,9 @@ def epsilon_from_rdp(rdp: np.ndarray, orders: Sequence[int], delta: float) -> fl
         or (a <= 1).any()
     ):
         raise ValueError(f"rdp needs one value of at least 0 for each order above 1, got {rdp} for {a}")
-    return max(0.0, float(np.min(rdp + np.log1p(-1 / a) - np.log(delta * a) / (a - 1))))
+    epsilon = rdp + np.log1p(-1 / a) - np.log(delta * a) / (a - 1)
+    indistinct = np.sqrt(-np.expm1(-rdp)) < delta  # then delta alone covers the distance of the two distributions
+    return max(0.0, float(np.min(np.where(indistinct, 0.0, epsilon))))
 
 
 def dp_sgd_epsilon(rate: float, noise: float, steps: int, delta: float, orders: Sequence[int] = ORDERS) -> float:
