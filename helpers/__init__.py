@@ -21,6 +21,7 @@ metrics       McNemar, bootstrap, calibration, threshold by cost
 pictures      drawn pictures of cats and dogs: their factors, sampled
 picture_files the same as folders of JPEG files
 preflight     what would spoil a training on folders of images
+privacy       Laplace and Gaussian noise; the accountant of private training
 serving       the service of chapter 11: models behind HTTP (a package of its own)
 session       profile, seed, device; a quiet import of Keras
 ============  =====================================================================
