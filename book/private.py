@@ -9,11 +9,14 @@ from pathlib import Path
 import nbformat
 
 
+_PACKAGES = re.compile(r"[/\\]site-packages[/\\]")
+_ENDS = " \n\t\"'<>()"  # a path begins after one of these
+
+
 def places(root: Path) -> list[tuple[re.Pattern, str]]:
     """What to look for and what to write instead, the most specific first."""
     temporary = re.escape(tempfile.gettempdir()) + r"[/\\][\w.-]+"
     return [
-        (re.compile(r"[^\s\"'<>()]*[/\\]site-packages[/\\]"), ".../site-packages/"),
         (re.compile(temporary), "..."),
         (re.compile(re.escape(str(root)) + r"(?![\w.-])"), "..."),
         *([(re.compile(re.escape(str(Path.home())) + r"(?![\w.-])"), "~")] if len(Path.home().parts) > 1 else []),
@@ -25,6 +28,7 @@ def hide(notebook: nbformat.NotebookNode, root: Path) -> None:
     known = places(root)
 
     def shorten(text: str) -> str:
+        text = _packages(text)
         for pattern, instead in known:
             text = pattern.sub(instead, text)
         return text
@@ -36,3 +40,11 @@ def hide(notebook: nbformat.NotebookNode, root: Path) -> None:
             for mime in ("text/plain", "text/html"):
                 if mime in output.get("data", {}):
                     output["data"][mime] = shorten(output["data"][mime])
+
+
+def _packages(text: str) -> str:
+    """``/a/b/site-packages/c`` becomes ``.../site-packages/c``. Not one expression: on drawings, which are lines of a
+    million characters, its backtracking would take hours."""
+    *before, rest = _PACKAGES.split(text)
+    kept = [part[: 1 + max(part.rfind(end) for end in _ENDS)] + ".../site-packages/" for part in before]
+    return "".join(kept) + rest

@@ -38,6 +38,8 @@ def shortened(text):
         (f"the cache {Path.home()}/.cache/pictures", "the cache ~/.cache/pictures"),
         (f"{ROOT}-two/other", f"{ROOT}-two/other"),
         ("1/3 of 6/7 is 2/7", "1/3 of 6/7 is 2/7"),
+        ("a (/x/site-packages/b) '/y/site-packages/c'", "a (.../site-packages/b) '.../site-packages/c'"),
+        (300_000 * "M1/2 L3".replace(" ", ""), 300_000 * "M1/2L3"),  # a drawing: slow expressions would take hours
     ],
 )
 def test_places_are_shortened_and_nothing_else(text, expected):
