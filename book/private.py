@@ -12,6 +12,10 @@ _PACKAGES = re.compile(r"[/\\]site-packages[/\\]")
 _ENDS = " \n\t\"'<>()"  # a path begins after one of these
 
 
+_PACKAGES = re.compile(r"[/\\]site-packages[/\\]")
+_ENDS = " \n\t\"'<>()"  # a path begins after one of these
+
+
 def places(root: Path) -> list[tuple[re.Pattern, str]]:
     """What to look for and what to write instead, the most specific first."""
     temporary = re.escape(tempfile.gettempdir()) + r"[/\\][\w.-]+"
