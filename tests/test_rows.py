@@ -67,12 +67,13 @@ def test_ledger_has_no_fault(book):
 
 
 # Rows whose chapter is written: each must be proven by a claim of the executed book.
-PROVEN_ERRATA = [*range(1, 52), 53, 54, *range(55, 72), 82]
+PROVEN_ERRATA = [*range(1, 52), 53, 54, *range(55, 72), 82, 88, 89]
 PROVEN_CAPABILITIES = [
     *("C-ARC1", "C-ARC2", "C-ARC3", "C-ARC4", "C-ARC6", "C-FWD", "C-BWD", "C-LR", "C-MSE", "C-CE", "C-ACT", "C-GD"),
     *("C-FW", "C-CLEAN", "C-STD", "C-ENC", "C-FIG", "C-GOAL", "C-FAC"),
     *("C-M1", "C-M2", "C-M3", "C-M4", "C-M5", "C-M6", "C-MLP"),
     *("C-ENV", "C-CNN1", "C-CNN2", "C-CNN3", "C-CNN4", "C-CNN5", "C-AUG"),
+    *("C-HPO", "C-PRU", "C-QUA", "C-VAL"),
 ]
 
 
