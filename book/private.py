@@ -18,11 +18,12 @@ _ENDS = " \n\t\"'<>()"  # a path begins after one of these
 
 def places(root: Path) -> list[tuple[re.Pattern, str]]:
     """What to look for and what to write instead, the most specific first."""
+    home = Path.home()
     temporary = re.escape(tempfile.gettempdir()) + r"[/\\][\w.-]+"
     return [
-        (re.compile(temporary), "..."),
         (re.compile(re.escape(str(root)) + r"(?![\w.-])"), "..."),
-        *([(re.compile(re.escape(str(Path.home())) + r"(?![\w.-])"), "~")] if len(Path.home().parts) > 1 else []),
+        *([(re.compile(re.escape(str(home)) + r"(?![\w.-])"), "~")] if len(home.parts) > 1 else []),
+        (re.compile(temporary), "..."),
     ]
 
 
