@@ -58,7 +58,7 @@ def folder(paths: Paths, given: Path | None = None) -> Path:
     BookError
         If there is no model in it.
     """
-    place = given or paths.build / "artifacts" / "models"
+    place = given or paths.artifacts / "models"
     try:
         models.find_models(place)
     except models.ModelError as error:

@@ -7,13 +7,13 @@ refuses a file that does not fit its manifest.
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from helpers.serving.models import ModelError, read_engine
+from helpers.session import silent_stderr
 
 DATATYPES = {"UINT8": np.uint8, "INT8": np.int8, "INT32": np.int32, "INT64": np.int64, "FP32": np.float32}
 LARGEST = 256  # images in one invocation; a longer batch is cut
@@ -105,6 +105,8 @@ class Engine:
 class LiteRTEngine(Engine):
     """One interpreter for each batch size 1, 2, 4, ...: changing the size of one plans its memory anew each time."""
 
+    _greeted = False
+
     def _load(self, content: bytes, threads: int) -> None:
         self._content, self._threads = content, threads
         self._interpreters: dict[int, tuple] = {}
@@ -122,7 +124,10 @@ class LiteRTEngine(Engine):
     def _make(self, size: int) -> tuple:
         from ai_edge_litert.interpreter import Interpreter
 
-        with _quiet():
+        # LiteRT greets once per process, in C; no setting turns that off. Only then: a service writes its log there.
+        quiet = contextlib.nullcontext() if LiteRTEngine._greeted else silent_stderr()
+        LiteRTEngine._greeted = True
+        with quiet:
             interpreter = Interpreter(model_content=self._content, num_threads=self._threads)
             inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
             if len(inputs) != 1 or len(outputs) != 1:
@@ -156,24 +161,3 @@ class OnnxEngine(Engine):
             return self._session.run(self._names[0], {self._names[1]: batch})[0]
         except Exception as error:
             raise ValueError(str(error)) from error
-
-
-_greeted = False
-
-
-@contextlib.contextmanager
-def _quiet():
-    """LiteRT greets once per process, in C, on standard error; no setting turns that off and it is not for readers."""
-    global _greeted
-    if _greeted:
-        yield
-        return
-    _greeted = True
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
