@@ -19,4 +19,4 @@ clean: setup
 setup:
 	@$(PYTHON) -m book setup
 engines:
-	@$(PYTHON) -m book setup --engine kserve
+	@$(PYTHON) -m book setup --engine all

@@ -21,7 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "setup":  # with the system's Python: only the standard library is there
             from book import environment
 
-            environment.ensure(engine=options.engine)
+            for engine in environment.engines() if options.engine == "all" else [options.engine]:
+                environment.ensure(engine=engine)
             return 0
         from book import commands
 
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("parts", nargs="*", help="only these: executor, book, helpers, network, serving (default: all)")
     bench.add_argument("--models", type=Path, help="folder of models for serving (default: that of the built book)")
     setup = command("setup", "create .venv from the lock file, if it is not there")
-    setup.add_argument("--engine", metavar="NAME", help="create the environment of a serving engine instead: kserve")
+    setup.add_argument("--engine", metavar="NAME", help="create the environment of an engine instead, or of 'all'")
     return parser
 
 

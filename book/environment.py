@@ -1,8 +1,8 @@
 """Set-up on a fresh clone: ``.venv`` from the hash-locked file. Needs nothing but Python itself.
 
 ``python3 -m book setup`` does nothing, quickly, when the environment is already the one that the lock file describes.
-``--engine NAME`` does the same for a serving engine that cannot live beside the book's packages: ``.venv-NAME`` from
-``engines/NAME/requirements.lock``.
+``--engine NAME`` does the same for a heavy or quarrelsome engine that some chapter can use: ``.venv-NAME`` from
+``engines/NAME/requirements.lock``; ``--engine all`` for each of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from book import BookError
 from book.paths import REPOSITORY
 
 SUPPORTED = ((3, 11), (3, 13))
-ENGINES = ("kserve",)
+
+
+def engines(root: Path = REPOSITORY) -> list[str]:
+    """Names of the engines that have a lock file: the folders of ``engines/`` with a ``requirements.lock``."""
+    return sorted(lock.parent.name for lock in (root / "engines").glob("*/requirements.lock"))
 
 
 def ensure(root: Path = REPOSITORY, engine: str | None = None) -> Path:
@@ -27,7 +31,7 @@ def ensure(root: Path = REPOSITORY, engine: str | None = None) -> Path:
     Parameters
     ----------
     engine : str, optional
-        None for ``.venv``, the book's own; one of :data:`ENGINES` for the environment of that engine.
+        None for ``.venv``, the book's own; one of :func:`engines` for the environment of that engine.
 
     Returns
     -------
@@ -39,8 +43,8 @@ def ensure(root: Path = REPOSITORY, engine: str | None = None) -> Path:
     BookError
         If this Python is not supported, there is no such engine, or the packages cannot be installed.
     """
-    if engine is not None and engine not in ENGINES:
-        raise BookError(f"There is no engine '{engine}' to set up; choose from: {', '.join(ENGINES)}.")
+    if engine is not None and engine not in engines(root):
+        raise BookError(f"There is no engine '{engine}' to set up; choose from: {', '.join([*engines(root), 'all'])}.")
     version = sys.version_info[:2]
     if not SUPPORTED[0] <= version <= SUPPORTED[1]:
         raise BookError(f"This is Python {version[0]}.{version[1]}; the book needs 3.11, 3.12 or 3.13. Name another one, "

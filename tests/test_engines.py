@@ -62,9 +62,9 @@ def test_every_installed_package_is_made_for_the_pythons_of_the_book(kserve_pyth
     assert [line for line in lines if " " in line] == []
 
 
-def test_setup_of_an_unknown_engine_is_one_sentence(tmp_path):
-    with pytest.raises(BookError, match=r"no engine 'trition'.*choose from: kserve\.$"):
-        environment.ensure(tmp_path, engine="trition")
+def test_setup_of_an_unknown_engine_is_one_sentence():
+    with pytest.raises(BookError, match=r"no engine 'trition'.*choose from: .*\bkserve\b.*, all\.$"):
+        environment.ensure(engine="trition")
 
 
 def test_setup_of_an_engine_leaves_a_current_environment_alone(monkeypatch, tmp_path):

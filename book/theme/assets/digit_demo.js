@@ -144,6 +144,7 @@
     });
 
     let [chosen, asked] = ["javascript", 0];
+    let choosing = Promise.resolve(); // an engine is being loaded: whoever wants an answer waits for the chosen one
     const show = async (pixels) => {
       const turn = ++asked;
       const context = seen.getContext("2d");
@@ -219,7 +220,7 @@
       const input = make("input", { type: "radio", name: "demo-engine", value: name });
       input.checked = name === chosen;
       input.disabled = name === "onnx" && fromFile;
-      input.addEventListener("change", async () => {
+      const choose = async () => {
         said.textContent = TEXT.loading;
         try {
           await engines[name].ready();
@@ -230,12 +231,16 @@
           chosen = "javascript";
         }
         await show(current);
+      };
+      input.addEventListener("change", () => {
+        choosing = choosing.then(choose);
       });
       return make("label", {}, input, ` ${name === "onnx" && fromFile ? TEXT.onnxNeedsServer : TEXT[name]}`);
     });
 
     const compare = make("button", { type: "button" }, TEXT.compare);
     compare.addEventListener("click", async () => {
+      await choosing;
       let [same, largest] = [0, 0];
       const started = performance.now();
       for (let k = 0; k < n; k++) {
