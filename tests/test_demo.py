@@ -68,6 +68,7 @@ def test_both_engines_give_the_logits_of_python_for_200_digits(chromium, address
         if engine == "onnx":
             while not held:
                 visit.page.wait_for_timeout(50)
+            visit.page.wait_for_timeout(500)  # time enough for the other engine to answer, were it asked
             assert place.get_attribute("data-engine") is None
             held[0].continue_()
         place.locator(f"xpath=self::*[@data-engine='{engine}']").wait_for(timeout=60_000)
