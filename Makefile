@@ -7,7 +7,7 @@ VENV    := .venv/bin/python
 book: setup
 	$(VENV) -m book build --profile $(PROFILE) $(ARGS)
 test: setup
-	$(VENV) -m pytest $(ARGS)
+	$(VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 lab: setup
 	$(VENV) -m book lab $(ARGS)
 serve: setup

@@ -7,7 +7,7 @@ import math
 import dp_accounting
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -84,6 +84,7 @@ class TestAccountant:
         by_hand = math.log((1 - q) ** 2 + 2 * q * (1 - q) + q * q * math.exp(1 / s**2))
         assert privacy.rdp_of_sampled_gaussian(q, s, [2])[0] == pytest.approx(by_hand)
 
+    @settings(max_examples=15)  # each one computes four accounts
     @given(st.floats(0.001, 0.99), st.floats(0.5, 20), st.integers(1, 500))
     def test_more_noise_fewer_steps_and_rarer_sampling_never_cost_more(self, rate, noise, steps):
         here = privacy.dp_sgd_epsilon(rate, noise, steps, 1e-5)
