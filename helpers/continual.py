@@ -13,7 +13,7 @@ import numpy as np
 
 
 def average_accuracy(matrix: np.ndarray) -> float:
-    """Mean accuracy over all tasks after the last one (Lopez-Paz and Ranzato 2017, section 2: ACC).
+    """Mean accuracy over all tasks after the last one (ACC of Lopez-Paz and Ranzato 2017).
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def average_accuracy(matrix: np.ndarray) -> float:
 
 
 def backward_transfer(matrix: np.ndarray) -> float:
-    """Mean change of the accuracy on the old tasks since each was learnt (Lopez-Paz and Ranzato 2017: BWT).
+    """Mean change of the accuracy on the old tasks since each was learnt (BWT of Lopez-Paz and Ranzato 2017).
 
     Negative numbers mean forgetting. Parameters and errors as in :func:`average_accuracy`; at least two tasks.
     """
@@ -39,7 +39,7 @@ def backward_transfer(matrix: np.ndarray) -> float:
 
 
 def forgetting(matrix: np.ndarray) -> float:
-    """Mean loss against the best accuracy that an old task ever had (Chaudhry et al. 2018, equation 3: F).
+    """Mean loss against the best accuracy that an old task ever had (F of Chaudhry et al. 2018).
 
     Never below ``-backward_transfer``, because the best is at least the first; negative if the last row is better than
     everything before. Parameters and errors as in :func:`average_accuracy`; at least two tasks.
@@ -97,7 +97,7 @@ class Reservoir:
 
 
 def page_hinkley(values: np.ndarray, slack: float) -> np.ndarray:
-    """Statistic of the Page-Hinkley test for a rise of the mean, after each value (Page 1954, section 2).
+    """Statistic of the Page-Hinkley test for a rise of the mean, after each value (Page 1954).
 
     ``m[t] = sum over s <= t of (x[s] - mean(x[0..s]) - slack)``; the statistic is ``m[t]`` minus its lowest value so far.
 
@@ -122,7 +122,7 @@ def page_hinkley(values: np.ndarray, slack: float) -> np.ndarray:
 
 
 def ddm(errors: np.ndarray, least: int = 30) -> np.ndarray:
-    """Statistic of the drift detection method (Gama et al. 2004, section 3.1), after each answer.
+    """Statistic of the drift detection method (Gama et al. 2004), after each answer.
 
     With the error share p so far and ``s = sqrt(p (1 - p) / n)``, the method remembers p and s where ``p + s`` was lowest.
     The statistic is ``(p + s - lowest p) / lowest s``; above 2 it warns, above 3 it says that the errors have risen.
