@@ -10,6 +10,7 @@ augment       random affine changes of pictures, composed into one warp
 batches       mini-batches that a resumed training sees again
 cartoon       draws a cat or a dog from known factors
 claims        assert a statement and record it, so that the book can list it
+continual     accuracy matrix, reservoir, detectors of change
 datasets      one loader per data set: resolved, verified, with its licence
 diagrams      boxes and labelled arrows; refuses a graph that could not be read
 download      fetches photographs, on request only

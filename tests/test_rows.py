@@ -76,6 +76,7 @@ PROVEN_CAPABILITIES = [
     *("C-DEP", "C-HPO", "C-PRU", "C-QUA", "C-VAL"),
     *("C-ACC", "C-PRC", "C-F1", "C-ROC", "C-SEL"),
     *("C-PRIV", "C-ENCR", "C-ANON", "C-DP", "C-LAW"),
+    *("C-CL",),
 ]
 
 
