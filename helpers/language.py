@@ -7,7 +7,6 @@ model is built, not before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ def decode(numbers: np.ndarray) -> str:
         For a number outside of 0 to 95.
     """
     numbers = np.asarray(numbers)
-    if numbers.size and not (0 <= numbers.min() and numbers.max() < len(ALPHABET)):
+    if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(ALPHABET)):
         raise ValueError(
             f"characters have numbers from 0 to {len(ALPHABET) - 1}; got {numbers.min()} to {numbers.max()}"
         )
@@ -112,7 +111,7 @@ def build_gpt(vocabulary: int, context: int, width: int, heads: int, blocks: int
         x = x + layers.MultiHeadAttention(heads, width // heads, name=f"attention_{k}")(h, h, use_causal_mask=True)
         h = layers.LayerNormalization(epsilon=EPSILON, name=f"norm2_{k}")(x)
         h = layers.Dense(4 * width, name=f"up_{k}")(h)
-        h = layers.Activation("gelu", name=f"gelu_{k}")(h)
+        h = layers.Activation("relu", name=f"relu_{k}")(h)
         x = x + layers.Dense(width, name=f"down_{k}")(h)
     logits = embedding(layers.LayerNormalization(epsilon=EPSILON, name="last_norm")(x), reverse=True)
     model = keras.Model(tokens, logits, name="gpt")
