@@ -138,7 +138,7 @@ class TestModel:
 
     def test_starts_close_to_the_uniform_distribution(self):
         fresh = build_gpt(96, 16, 32, 2, 2, seed=0)
-        assert evaluate_nats(fresh, np.arange(96).repeat(3), 16) == pytest.approx(np.log(96), abs=0.1)
+        assert evaluate_nats(fresh, np.arange(96).repeat(3), 16) == pytest.approx(np.log(96), abs=0.3)
 
     def test_the_future_changes_nothing_before_it(self, strong):
         before = strong.predict_on_batch(TOKENS)[0]
