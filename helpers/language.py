@@ -123,7 +123,7 @@ def _initialise(model: Any, blocks: int, seed: int) -> None:
     """Normal numbers for kernels and tokens, smaller where a block adds to the residual stream; sine waves for positions.
 
     Positions are trained like the rest. To start them as waves (Vaswani and others 2017, section 3.5) makes neighbours
-    alike, so the heads find "one back" after half the steps; the longest wave here is about 4 contexts long.
+    alike, and small models then leave the level of the bigram sooner. The longest wave here is about 4 contexts long.
     """
     rng = np.random.default_rng(seed)
     for weight in model.weights:
