@@ -44,6 +44,8 @@ class Term:
         What is linked: the term and its other forms. Lower case also matches a capital at the start of a sentence.
     unless : tuple of str
         Longer phrases in which the term means something else (``double precision``); they are passed over.
+    not_in : tuple of str
+        Chapters in which the bare word means something else (the ``token`` of a service); nothing is linked there.
     """
 
     term: str
@@ -52,6 +54,7 @@ class Term:
     chapter: str
     forms: tuple[str, ...]
     unless: tuple[str, ...] = ()
+    not_in: tuple[str, ...] = ()
 
     @property
     def anchor(self) -> str:
@@ -76,8 +79,9 @@ def read(paths: Paths) -> list[Term]:
         raise BookError(f"'{paths.show(file)}' cannot be read as a list of terms: {line(error)}.") from error
     owner: dict[str, str] = {}
     for term in terms:
-        if term.chapter not in CHAPTERS:
-            raise BookError(f"glossary.yml: '{term.term}' names the chapter '{term.chapter}', which is not in the outline.")
+        for name in (term.chapter, *term.not_in):
+            if name not in CHAPTERS:
+                raise BookError(f"glossary.yml: '{term.term}' names the chapter '{name}', which is not in the outline.")
         for form in dict.fromkeys([*term.forms, *term.unless]):
             if owner.setdefault(form, term.term) != term.term:
                 raise BookError(f"glossary.yml: '{form}' belongs to '{owner[form]}' and to '{term.term}'; keep one.")
@@ -92,6 +96,7 @@ def _term(row: dict) -> Term:
         chapter=row["chapter"],
         forms=tuple(row.get("forms", ())) or (row["term"],),
         unless=tuple(row.get("unless", ())),
+        not_in=tuple(row.get("not_in", ())),
     )
 
 
@@ -123,21 +128,24 @@ class Linker:
         longest_first = sorted(every, key=len, reverse=True)
         self._pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(map(_expression, longest_first))})(?![\w-])") if every else None
 
-    def link(self, soup: BeautifulSoup, root: str) -> int:
+    def link(self, soup: BeautifulSoup, chapter: str, root: str) -> int:
         """Link in place, and return how many terms were linked.
 
         Parameters
         ----------
+        chapter : str
+            Name of the chapter that the page shows.
         root : str
             Way from the page to the root of the site, such as ``../``.
         """
         article = soup.select_one("article")
         if article is None or self._pattern is None:
             return 0
-        seen: set[str] = set()
+        foreign = {term.term for term in self._owner.values() if chapter in term.not_in}
+        seen = set(foreign)
         for text in list(_prose(article)):
             self._link_in(soup, text, root, seen)
-        return len(seen)
+        return len(seen - foreign)
 
     def _link_in(self, soup: BeautifulSoup, text: NavigableString, root: str, seen: set[str]) -> None:
         parts, done = [], 0

@@ -42,7 +42,7 @@ def polish(site: Path, terms: Sequence[Term] = ()) -> None:
         _script_for(soup, ".digit-demo", f"{root}_static/digit_demo.js")
         _script_for(soup, ".book-filter", f"{root}_static/filter.js")
         if page.parent.name == "notebooks":
-            linker.link(soup, root)
+            linker.link(soup, page.stem, root)
         page.write_text(str(soup), encoding="utf-8")
     for pattern in _UNUSED_FILES:
         for file in (site / "_static").rglob(pattern):

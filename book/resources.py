@@ -19,7 +19,7 @@ from book.outline import CHAPTERS, address
 from book.paths import REPOSITORY, Paths
 
 GOALS = {
-    "start": "To learn the ground",
+    "start": "To learn the basics",
     "prove": "To see every gradient",
     "language": "To understand language models",
     "practice": "To train, tune and shrink models",
@@ -114,10 +114,7 @@ def _host(link: str) -> str:
 def citations(library: Library) -> str:
     """The article's citations, each beside what it really is."""
     counts = Counter(row["verdict"] for row in library.citations)
-    parts = [
-        table("The article's citations by verdict", ["verdict", "number"], [[v, str(counts[k])] for k, v in VERDICTS.items()]),
-        "",
-    ]
+    parts = ["In short: " + "; ".join(f"{words}: {counts[verdict]}" for verdict, words in VERDICTS.items()) + ".\n"]
     for row in library.citations:
         sources = ", ".join(f"{{cite:t}}`{key}`" for key in row.get("sources", []))
         lines = [
