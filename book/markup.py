@@ -65,13 +65,15 @@ def filter_form(name: str, items: str, facets: dict[str, dict[str, str]]) -> str
         Name of a data attribute (``data-<facet>``) to its choices: value to what a reader sees.
     """
     selects = "".join(
-        f'<label>{facet.capitalize()} <select name="{facet}"><option value="">all</option>'
+        f'<div><label for="filter-{facet}">{facet.capitalize()}</label>'
+        f'<select id="filter-{facet}" name="{facet}"><option value="">all</option>'
         + "".join(f'<option value="{value}">{html.escape(shown)}</option>' for value, shown in choices.items())
-        + "</select></label>"
+        + "</select></div>"
         for facet, choices in facets.items()
     )
     return (
         f'<form class="book-filter" aria-label="Filter {html.escape(name, quote=True)}" data-items="{items}" hidden>{selects}'
-        '<label>Words <input type="search" name="words" autocomplete="off"></label>'
+        '<div><label for="filter-words">Words</label>'
+        '<input type="search" id="filter-words" name="words" autocomplete="off"></div>'
         '<button type="reset">Show all</button><p class="filter-count" role="status" aria-live="polite"></p></form>'
     )
