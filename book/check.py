@@ -37,7 +37,11 @@ def faults(paths: Paths, *, partial: bool) -> list[str]:
                 f"bugs.yml: '{row['id']}' is to be caught by '{row['caught_by']}', a claim that no notebook made"
             )
     for page in ("resources", "coverage"):
-        found += [f"a claim about the book's pages fails: {Claim(**c)}" for c in book.claims().get(page, []) if not c["passed"]]
+        found += [
+            f"a claim about the book's pages fails: {Claim(**c)}"
+            for c in book.claims().get(page, [])
+            if not c["passed"]
+        ]
     if not partial and executed == {path.stem for path in paths.notebooks.glob("*.ipynb")}:
         found += rows.faults(book)
     return found

@@ -16,7 +16,7 @@ import nbformat
 from book import BookError, cache, glossary, ledger, museum, outline, page_claims, resources, rows
 from book.ledger import Ledger
 from book.markup import claim_anchor, claim_link, row_link, table, text
-from book.outline import CHAPTERS, GROUPS, address
+from book.outline import CHAPTERS, address
 from book.paths import Paths
 from helpers import datasets
 

@@ -21,14 +21,15 @@ from book.paths import Paths
 
 PAGE = "glossary.html"
 # Where a term is never linked: not prose, or prose that already leads somewhere or must stay calm.
-_TAGS = frozenset(
-    "a button caption code details dfn dt figcaption figure h1 h2 h3 h4 h5 h6 kbd label math nav pre samp script select "
-    "style summary svg table textarea".split()
-)
-_CLASSES = frozenset(
-    "admonition-title artifact cell_input cell_output citation claim digit-demo expected-error headerlink katex math "
-    "run-line toctree-wrapper".split()
-)
+_TAGS = frozenset([
+    "a", "button", "caption", "code", "details", "dfn", "dt", "figcaption", "figure", "h1", "h2", "h3", "h4",
+    "h5", "h6", "kbd", "label", "math", "nav", "pre", "samp", "script", "select", "style", "summary", "svg",
+    "table", "textarea",
+])  # fmt: skip
+_CLASSES = frozenset([
+    "admonition-title", "artifact", "cell_input", "cell_output", "citation", "claim", "digit-demo",
+    "expected-error", "headerlink", "katex", "math", "run-line", "toctree-wrapper",
+])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ class Linker:
         self._owner = {form: term for term in terms for form in term.forms}
         every = [*self._owner, *(phrase for term in terms for phrase in term.unless)]
         longest_first = sorted(every, key=len, reverse=True)
-        self._pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(map(_expression, longest_first))})(?![\w-])") if every else None
+        self._pattern = (
+            re.compile(rf"(?<![\w-])(?:{'|'.join(map(_expression, longest_first))})(?![\w-])") if every else None
+        )
 
     def link(self, soup: BeautifulSoup, chapter: str, root: str) -> int:
         """Link in place, and return how many terms were linked.

@@ -87,7 +87,9 @@ def _faults(link: Link) -> Iterator[str]:
     value = link.value
     if link.kind == "doi" and not re.fullmatch(r"10\.\d{4,9}/\S+", value):
         yield f"'{value}' is not a DOI; write it as 10.<number>/<name>, without an address in front"
-    elif link.kind == "arxiv" and not re.fullmatch(r"\d\d(0[1-9]|1[0-2])\.\d{4,5}(v\d+)?|[a-z-]+(\.[A-Z]{2})?/\d{7}", value):
+    elif link.kind == "arxiv" and not re.fullmatch(
+        r"\d\d(0[1-9]|1[0-2])\.\d{4,5}(v\d+)?|[a-z-]+(\.[A-Z]{2})?/\d{7}", value
+    ):
         yield f"'{value}' is not an arXiv id; write it as 1706.03762"
     elif link.kind == "isbn" and not isbn_is_valid(value):
         yield f"'{value}' is not an ISBN: its check digit does not fit, or digits are missing"

@@ -18,7 +18,9 @@ from book.resources import Library
 from helpers.claims import Claim
 
 # The link to Theano as the article prints it (section S7.2): its text has a bracket too many.
-ARTICLES_LINK = links.Link("article, S7.2", "url", "https://deeplearning.net/software/theano/", "deeplearning.net/software/theano/)")
+ARTICLES_LINK = links.Link(
+    "article, S7.2", "url", "https://deeplearning.net/software/theano/", "deeplearning.net/software/theano/)"
+)
 
 
 def make(

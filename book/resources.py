@@ -156,28 +156,34 @@ def tools(library: Library, notebooks: dict[str, nbformat.NotebookNode]) -> str:
     def where(row: dict[str, Any]) -> str:
         if row["id"] not in running:
             return text(row.get("absent", "not installed"))
-        return ", ".join(f'<a href="{address(n)}">{CHAPTERS[n].split()[0]}</a>' for n in running[row["id"]]) or "nowhere yet"
+        return (
+            ", ".join(f'<a href="{address(n)}">{CHAPTERS[n].split()[0]}</a>' for n in running[row["id"]])
+            or "nowhere yet"
+        )
 
     rows = [
-        [f'<a href="{html.escape(row["link"])}">{text(row["title"])}</a>', text(row["article"]), text(row["really"]), where(row)]
+        [
+            f'<a href="{html.escape(row["link"])}">{text(row["title"])}</a>',
+            text(row["article"]),
+            text(row["really"]),
+            where(row),
+        ]
         for row in library.tools
     ]
-    return table("The tools that the article recommends", ["tool", "the article says", "what it is", "chapters that run it"], rows)
+    return table(
+        "The tools that the article recommends",
+        ["tool", "the article says", "what it is", "chapters that run it"],
+        rows,
+    )
 
 
 def _imports(notebook: nbformat.NotebookNode) -> set[str]:
     """Packages that the code cells import, and those that the helpers they import import in turn."""
-    found = set().union(*(_imported(cell.source) for cell in notebook.cells if cell.cell_type == "code"), set())
-    seen: set[str] = set()
-    todo = [name for name in found if name.startswith("helpers")]
-    while todo:
-        name = todo.pop()
+    found = set().union(*(_imported(cell.source) for cell in notebook.cells if cell.cell_type == "code"))
+    for name in [one for one in found if one.startswith("helpers")]:
         file = (REPOSITORY / name.replace(".", "/")).with_suffix(".py")
-        if name not in seen and file.is_file():
-            seen.add(name)
-            more = _imported(file.read_text(encoding="utf-8"))
-            found |= more
-            todo += [one for one in more if one.startswith("helpers")]
+        if file.is_file():
+            found |= _imported(file.read_text(encoding="utf-8"))
     return {name.split(".")[0] for name in found}
 
 

@@ -67,7 +67,9 @@ def test_an_address_with_a_filter_shows_the_same(chromium, address, errata):  # 
         assert visit.page.url == f"{address}/errata.html"
 
 
-@pytest.mark.parametrize("query", ["?verdict=nothing", "?colour=red", "?submit=1&reset=2", "?words=", "?verdict=%22%3E%3Cscript%3E"])
+@pytest.mark.parametrize(
+    "query", ["?verdict=nothing", "?colour=red", "?submit=1&reset=2", "?words=", "?verdict=%22%3E%3Cscript%3E"]
+)
 def test_an_address_with_nonsense_shows_everything(chromium, address, query):  # noqa: F811
     with Visit(chromium, f"{address}/errata.html{query}") as visit:
         assert len(shown(visit)) == 97
@@ -85,7 +87,9 @@ def test_the_state_is_that_of_the_build(chromium, address, errata):  # noqa: F81
 
 def test_numbers_of_the_summary_lead_to_their_rows(chromium, address):  # noqa: F811
     with Visit(chromium, f"{address}/errata.html") as visit:
-        links = visit.page.locator("article table a").evaluate_all("es => es.map(e => [e.getAttribute('href'), e.textContent])")
+        links = visit.page.locator("article table a").evaluate_all(
+            "es => es.map(e => [e.getAttribute('href'), e.textContent])"
+        )
         assert len(links) >= 10
         for href, number in links[:: max(1, len(links) // 4)]:
             visit.page.goto(f"{address}/{href}")
@@ -170,7 +174,9 @@ def test_a_filtered_page_is_accessible(chromium, address, axe, theme):  # noqa: 
 def test_a_term_is_a_quiet_link_that_needs_no_colour(chromium, address, theme):  # noqa: F811
     with Visit(chromium, f"{address}/notebooks/05_mnist.html", theme=theme) as visit:
         link = visit.page.locator("p > a.term").first
-        style = link.evaluate("e => [getComputedStyle(e).textDecorationStyle, getComputedStyle(e).color, getComputedStyle(e.parentElement).color]")
+        style = link.evaluate(
+            "e => [getComputedStyle(e).textDecorationStyle, getComputedStyle(e).color, getComputedStyle(e.parentElement).color]"
+        )
         assert style[0] == "dotted"
         assert style[1] == style[2]
         link.click()

@@ -71,10 +71,11 @@ def test_what_is_malformed_is_one_sentence_that_names_place_and_value(kind, valu
 
 
 def test_every_digit_of_an_isbn_counts():
-    for k in range(12):
-        digits = list("9780262035613")
-        digits[k] = str((int(digits[k]) + 1) % 10)
-        assert not links.isbn_is_valid("".join(digits)), k
+    for k in range(13):
+        for more in range(1, 10):
+            digits = list("9780262035613")
+            digits[k] = str((int(digits[k]) + more) % 10)
+            assert not links.isbn_is_valid("".join(digits)), (k, more)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +248,9 @@ def test_the_command_without_a_network_says_so_and_succeeds(project, capsys, mon
 def test_the_command_names_the_dead_one_a_line(project, capsys, monkeypatch):
     from book.__main__ import main
 
-    monkeypatch.setattr(links, "_ask", lambda link, address, seconds: Answer(link, address, 404 if "a.org" in address else 200))
+    monkeypatch.setattr(
+        links, "_ask", lambda link, address, seconds: Answer(link, address, 404 if "a.org" in address else 200)
+    )
     assert main(["--root", str(project.root), "links", "--live"]) == 1
     out, err = capsys.readouterr()
     assert "4 addresses asked, 1 of them dead or silent" in out

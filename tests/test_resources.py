@@ -109,7 +109,7 @@ def test_every_citation_stands_on_the_page_with_its_verdict():
 
 
 def chapter(*cells: str) -> nbformat.NotebookNode:
-    return new_notebook(cells=[new_markdown_cell("import seaborn"), *map(new_code_cell, cells)])
+    return new_notebook(cells=[new_markdown_cell("import pandas"), *map(new_code_cell, cells)])
 
 
 def test_a_tool_is_used_where_an_executed_cell_imports_it_directly_or_through_a_helper():
@@ -205,7 +205,12 @@ def claim(id: str, *proven: str, passed=True) -> dict:
 
 
 def test_a_row_is_proven_else_sourced_else_planned_else_open():
-    listed = [row("E01", "05_mnist", ["k"]), row("E02", "05_mnist", ["k"]), row("E03", "16_trends"), row("E04", "05_mnist")]
+    listed = [
+        row("E01", "05_mnist", ["k"]),
+        row("E02", "05_mnist", ["k"]),
+        row("E03", "16_trends"),
+        row("E04", "05_mnist"),
+    ]
     shown = book(listed, claims=[claim("a.b", "E01")])
     assert [rows.state(one, shown) for one in listed] == ["proven", "sourced", "planned", "open"]
 
@@ -231,6 +236,7 @@ def test_a_row_of_a_chapter_that_was_not_executed_is_not_faulted():
 
 def test_a_capability_needs_a_claim_and_all_of_its_chapters():
     capability = {"id": "C-X", "section": "S1", "chapters": ["05_mnist", "16_trends"], "sources": []}
+    assert rows.state(capability, book(coverage=[capability])) == "planned"
     assert rows.faults(book(coverage=[capability])) == []
     assert rows.faults(book(coverage=[{**capability, "chapters": ["05_mnist"]}]))
 
@@ -243,6 +249,18 @@ def test_a_failed_claim_about_a_page_stops_the_check(monkeypatch, tmp_path):
     (fault,) = check.faults(Paths(tmp_path), partial=False)
     assert "resources.x.y" in fault
     assert "Measured 1; required: exactly 0" in fault
+
+
+def test_an_open_row_stops_the_check_of_a_whole_book_and_not_of_a_part(monkeypatch, tmp_path):
+    paths = Paths(tmp_path)
+    paths.notebooks.mkdir()
+    (paths.notebooks / "05_mnist.ipynb").write_text("{}")
+    shown = book([row("E01", "05_mnist")])
+    shown.notebooks["05_mnist"] = new_notebook()
+    monkeypatch.setattr(check.Book, "collect", lambda paths: shown)
+    (fault,) = check.faults(paths, partial=False)
+    assert "E01" in fault
+    assert check.faults(paths, partial=True) == []
 
 
 def test_every_part_of_the_article_is_named_by_some_row():
