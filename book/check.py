@@ -1,10 +1,12 @@
-"""Gates that need no execution: what the errata and the coverage map name must have been claimed."""
+"""Gates that need no execution: what the errata and the coverage map name must have been claimed, and no row
+of a written chapter may be open."""
 
 from __future__ import annotations
 
-from book import ledger
+from book import ledger, rows
 from book.generated import Book
 from book.paths import Paths
+from helpers.claims import Claim
 
 
 def faults(paths: Paths, *, partial: bool) -> list[str]:
@@ -34,4 +36,12 @@ def faults(paths: Paths, *, partial: bool) -> list[str]:
             found.append(
                 f"bugs.yml: '{row['id']}' is to be caught by '{row['caught_by']}', a claim that no notebook made"
             )
+    for page in ("resources", "coverage"):
+        found += [
+            f"a claim about the book's pages fails: {Claim(**c)}"
+            for c in book.claims().get(page, [])
+            if not c["passed"]
+        ]
+    if not partial and executed == {path.stem for path in paths.notebooks.glob("*.ipynb")}:
+        found += rows.faults(book)
     return found

@@ -67,6 +67,29 @@ def check(options: argparse.Namespace, paths: Paths) -> int:
     return 0
 
 
+def links(options: argparse.Namespace, paths: Paths) -> int:
+    """Check the form of every reference, and on request whether its address answers; one line for each problem."""
+    from book import links as checker
+    from book import resources
+
+    if options.seconds <= 0:
+        raise BookError(f"--seconds {options.seconds:g} leaves no time to answer; give a positive number.")
+    every = checker.collect(paths, resources.read(paths).links())
+    found = checker.problems(every)
+    if options.live:
+        answers = checker.ask(every, seconds=options.seconds)
+        silent, network = checker.verdict(answers)
+        found += silent
+        if network:
+            print(f"{len(answers)} addresses asked, {len(silent)} of them dead or silent.")
+        elif answers:
+            print("There seems to be no network: no address answered. Only the form was checked.")
+    if found:
+        return _show_faults(found)
+    print(f"{len(every)} references are well formed.")
+    return 0
+
+
 def serve(options: argparse.Namespace, paths: Paths) -> int:
     from book import serve as server
 

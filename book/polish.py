@@ -6,17 +6,27 @@ Each is small and named; the site's tests say why it is needed (weight, accessib
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from bs4 import BeautifulSoup
+
+from book.glossary import Linker, Term
 
 # Icons come from the web font in the theme's style sheet; the script of 1.5 MB that draws them again is not needed.
 _UNUSED_SCRIPTS = ("fontawesome.js", "sphinx-thebe.js")
 _UNUSED_FILES = ("*.map", "scripts/fontawesome.js*", "sphinx-thebe.*", "*-macros.html", "file.png", "locales")
 
 
-def polish(site: Path) -> None:
-    """Rework every page of the site in place, and remove files that no page uses."""
+def polish(site: Path, terms: Sequence[Term] = ()) -> None:
+    """Rework every page of the site in place, and remove files that no page uses.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+        Entries of the glossary, linked where a chapter first uses them.
+    """
+    linker = Linker(list(terms))
     for page in sorted(site.rglob("*.html")):
         if "_static" in page.parts:
             continue
@@ -28,7 +38,11 @@ def polish(site: Path) -> None:
         _scrollable_by_keyboard(soup)
         _unique_ids(soup)
         _no_empty_heads(soup)
-        _demonstration(soup, "../" * len(page.relative_to(site).parent.parts))
+        root = "../" * len(page.relative_to(site).parent.parts)
+        _script_for(soup, ".digit-demo", f"{root}_static/digit_demo.js")
+        _script_for(soup, ".book-filter", f"{root}_static/filter.js")
+        if page.parent.name == "notebooks":
+            linker.link(soup, page.stem, root)
         page.write_text(str(soup), encoding="utf-8")
     for pattern in _UNUSED_FILES:
         for file in (site / "_static").rglob(pattern):
@@ -85,7 +99,7 @@ def _no_empty_heads(soup: BeautifulSoup) -> None:
             head.decompose()
 
 
-def _demonstration(soup: BeautifulSoup, root: str) -> None:
-    """The script of the digit demonstration, on the page that has one."""
-    if soup.select_one(".digit-demo"):
-        soup.head.append(soup.new_tag("script", src=f"{root}_static/digit_demo.js", defer="defer"))
+def _script_for(soup: BeautifulSoup, selector: str, source: str) -> None:
+    """A script on the pages that have something for it to do, and on no other."""
+    if soup.select_one(selector):
+        soup.head.append(soup.new_tag("script", src=source, defer="defer"))

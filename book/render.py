@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from book import BookError, polish, stage
+from book import BookError, glossary, polish, stage
 from book.files import sha256, write_atomically, write_if_changed
 from book.paths import Paths
 
@@ -145,7 +145,7 @@ def _finish(paths: Paths, site: Path) -> None:
         target = new / "_sources" / "notebooks" / source.name
         if target.is_file():
             shutil.copyfile(source, target)
-    polish.polish(new)
+    polish.polish(new, glossary.read(paths))
     for leftover in [new / ".buildinfo", new / "objects.inv"]:
         leftover.unlink(missing_ok=True)
     old = paths.build / "html.old"

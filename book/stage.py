@@ -15,6 +15,7 @@ from nbformat.v4 import new_markdown_cell
 
 from book import BookError, artifacts, generated, museum
 from book.files import write_if_changed
+from book.outline import files
 from book.paths import Paths
 from book.sources import find
 
@@ -47,7 +48,7 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
     bibliography = paths.data / "references.bib"
     put("references.bib", bibliography.read_text(encoding="utf-8") if bibliography.is_file() else "")
     missing = []
-    for entry in _files(contents):
+    for entry in files(contents):
         if entry.startswith(PAGES):
             page = paths.root / f"{entry}.md"
             if not page.is_file():
@@ -85,30 +86,14 @@ def _contents(paths: Paths) -> dict:
     file = paths.root / "_toc.yml"
     try:
         contents = yaml.safe_load(file.read_text(encoding="utf-8"))
-        _files(contents)
+        files(contents)
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise BookError(f"'{paths.show(file)}' is not a table of contents ({' '.join(str(error).split())}).") from error
-    listed = {Path(entry).name for entry in _files(contents) if not entry.startswith(PAGES)}
+    listed = {Path(entry).name for entry in files(contents) if not entry.startswith(PAGES)}
     unlisted = [p.stem for p in find(paths) if p.stem not in listed]
     if unlisted:
         raise BookError(f"_toc.yml does not list these notebooks: {', '.join(unlisted)}; add them.")
     return contents
-
-
-def _files(contents: dict) -> list[str]:
-    """Every file that the table of contents names, in reading order."""
-    found = [contents["root"]]
-
-    def walk(entries) -> None:
-        for entry in entries or []:
-            if "file" in entry:
-                found.append(entry["file"])
-            walk(entry.get("sections"))
-
-    for part in contents.get("parts", []):
-        walk(part.get("chapters"))
-    walk(contents.get("chapters"))
-    return found
 
 
 def _strip(value):
