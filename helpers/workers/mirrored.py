@@ -1,0 +1,65 @@
+"""A worker of synchronous training with TensorFlow. TF_CONFIG in the environment says which of how many it is."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from helpers.workers import rows
+
+
+def train(job):
+    import tensorflow as tf
+
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()  # first: it connects the workers
+    import keras
+
+    me, workers = strategy.cluster_resolver.task_id, strategy.num_replicas_in_sync
+    folder, data = Path(job["folder"]), np.load(job["data"])
+    x, y, first = data["x"], data["y"], [data["w0"], data["w1"], data["w2"], data["w3"]]
+    with strategy.scope():  # variables made here exist once in each worker, and stay equal
+        model = keras.Sequential([
+            keras.Input(x.shape[1:]),
+            keras.layers.Dense(first[0].shape[1], activation="relu"),
+            keras.layers.Dense(first[2].shape[1]),
+        ])  # fmt: skip
+        model.set_weights(first)
+        optimizer = keras.optimizers.SGD(job["learning_rate"], momentum=job["momentum"])
+        optimizer.build(model.trainable_variables)
+    state = model.variables + optimizer.variables
+
+    def my_part(xb, yb):  # runs in each worker, on its part of the mini-batch
+        with tf.GradientTape() as tape:
+            each = keras.losses.sparse_categorical_crossentropy(yb, model(xb), from_logits=True)
+            loss = tf.reduce_sum(each) / job["batch"]  # divided by the size of the whole batch
+        gradient = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradient, model.trainable_variables, strict=True))  # sums over workers, then steps
+        return loss
+
+    @tf.function
+    def one_step(xb, yb):
+        return strategy.reduce("SUM", strategy.run(my_part, (xb, yb)), axis=None)
+
+    checkpoint, start = folder / "checkpoint.npz", 0
+    if checkpoint.exists():
+        saved = np.load(checkpoint)
+        start = int(saved["step"])
+        for k, variable in enumerate(state):
+            variable.assign(saved[f"v{k}"])
+    for step in range(start, job["steps"]):
+        if job.get("fault") == [me, step]:
+            os.kill(os.getpid(), signal.SIGKILL)  # planted: what a crash or a power cut does
+        mine = np.array_split(rows(job, step, len(x)), workers)[me]
+        loss = float(one_step(tf.constant(x[mine]), tf.constant(y[mine])))
+        print(json.dumps({"worker": me, "step": step + 1, "loss": loss}), flush=True)  # the heartbeat
+        if me == 0 and (step + 1) % job["every"] == 0:  # written beside, then renamed: never half a file
+            np.savez(folder / "new.npz", step=step + 1, **{f"v{k}": np.array(v) for k, v in enumerate(state)})
+            os.replace(folder / "new.npz", checkpoint)
+    np.savez(folder / f"final_{me}.npz", *[np.array(v) for v in model.variables])
+
+
+if __name__ == "__main__":
+    train(json.loads(sys.argv[1]))
