@@ -210,8 +210,12 @@ class Group:
     def _read(self, worker: int, process: subprocess.Popen) -> None:
         for line in process.stdout:
             self._heard[worker] = time.monotonic()
-            if line.startswith("{"):  # anything else is chatter of a library
-                self._queue.put(json.loads(line))
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue  # chatter of a library
+            if isinstance(message, dict):
+                self._queue.put(message)
 
 
 def show_source(file: str | Path, *, label: str) -> None:
