@@ -10,6 +10,7 @@ augment       random affine changes of pictures, composed into one warp
 batches       mini-batches that a resumed training sees again
 cartoon       draws a cat or a dog from known factors
 claims        assert a statement and record it, so that the book can list it
+cluster       worker processes: started, listened to, never left behind
 datasets      one loader per data set: resolved, verified, with its licence
 diagrams      boxes and labelled arrows; refuses a graph that could not be read
 download      fetches photographs, on request only
@@ -22,8 +23,10 @@ pictures      drawn pictures of cats and dogs: their factors, sampled
 picture_files the same as folders of JPEG files
 preflight     what would spoil a training on folders of images
 privacy       Laplace and Gaussian noise; the accountant of private training
+scheduler     which job gets which devices, and when: a simulation
 serving       the service of chapter 11: models behind HTTP (a package of its own)
 session       profile, seed, device; a quiet import of Keras
+workers       programs of chapter 9 that run in other processes
 ============  =====================================================================
 """
 

@@ -196,7 +196,9 @@ def _check(jobs: Sequence[Job], devices: int, restart: float, contradiction: boo
     if devices < 1 or not 0 <= restart < math.inf:
         raise ValueError(f"need at least one device and a restart time of 0 or more, got {devices} and {restart}")
     if contradiction:
-        raise ValueError("preempt needs gang: a job that holds devices without working cannot be stopped in a useful way")
+        raise ValueError(
+            "preempt needs gang: a job that holds devices without working cannot be stopped in a useful way"
+        )
     if len({job.name for job in jobs}) < len(jobs):
         raise ValueError(f"each job needs a name of its own, got {[job.name for job in jobs]}")
     for job in jobs:

@@ -259,3 +259,30 @@ def test_two_workers_of_an_engine_reach_the_weights_of_one(engine, tmp_path):
         with np.load(tmp_path / f"final_{worker}.npz") as saved:
             found = np.concatenate([saved[key].ravel() for key in saved.files])
         np.testing.assert_allclose(found, network.vector, atol=1e-5, rtol=0)
+
+
+FIT = """
+import json
+import tensorflow as tf
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+import keras, numpy as np
+with strategy.scope():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+try:
+    model.fit(np.ones((16, 4), "float32"), np.ones((16, 2), "float32"), batch_size=8, verbose=0)
+    print(json.dumps({"outcome": "works"}))
+except ValueError as error:
+    print(json.dumps({"outcome": str(error)}))
+"""
+
+
+def test_fit_of_keras_fails_under_the_strategy_for_several_workers(tmp_path):
+    """Chapter 9 says so, and writes the loop out for that reason. When this fails, the chapter can be simpler."""
+    file = tmp_path / "fit.py"
+    file.write_text(FIT)
+    addresses = cluster.free_addresses(2)
+    with cluster.Group(file, [[], []], [cluster.tensorflow_config(addresses, k) for k in (0, 1)]) as group:
+        outcomes = [message["outcome"] for message in group.finish(120)]
+    assert len(outcomes) == 2
+    assert all(outcome.startswith("Attempt to convert a value (PerReplica") for outcome in outcomes)

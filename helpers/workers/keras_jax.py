@@ -5,21 +5,22 @@ import os
 import sys
 from pathlib import Path
 
-os.environ["KERAS_BACKEND"], os.environ["JAX_PLATFORMS"] = "jax", "cpu"
-import jax
 import numpy as np
 
 from helpers.workers import rows
 
 
 def train(job, address, me, workers):
+    os.environ["KERAS_BACKEND"], os.environ["JAX_PLATFORMS"] = "jax", "cpu"  # before Keras is imported
+    import jax
+
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # how processors exchange arrays
     import keras
 
     keras.distribution.initialize(job_addresses=address, num_processes=workers, process_id=me)
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     data = np.load(job["data"])
-    x, y, first = data["x"], data["y"], [data["w0"], data["w1"], data["w2"], data["w3"]]
+    x, y, first = data["x"], data["y"], [data[f"w{k}"] for k in range(4)]
     model = keras.Sequential([
         keras.Input(x.shape[1:]),
         keras.layers.Dense(first[0].shape[1], activation="relu"),

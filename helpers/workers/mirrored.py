@@ -1,4 +1,4 @@
-"""A worker of synchronous training with TensorFlow. TF_CONFIG in the environment says which of how many it is."""
+"""A worker of synchronous training. TF_CONFIG says which of how many it is."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def train(job):
 
     me, workers = strategy.cluster_resolver.task_id, strategy.num_replicas_in_sync
     folder, data = Path(job["folder"]), np.load(job["data"])
-    x, y, first = data["x"], data["y"], [data["w0"], data["w1"], data["w2"], data["w3"]]
+    x, y, first = data["x"], data["y"], [data[f"w{k}"] for k in range(4)]
     with strategy.scope():  # variables made here exist once in each worker, and stay equal
         model = keras.Sequential([
             keras.Input(x.shape[1:]),
@@ -33,10 +33,12 @@ def train(job):
 
     def my_part(xb, yb):  # runs in each worker, on its part of the mini-batch
         with tf.GradientTape() as tape:
-            each = keras.losses.sparse_categorical_crossentropy(yb, model(xb), from_logits=True)
+            logits = model(xb)
+            each = keras.losses.sparse_categorical_crossentropy(yb, logits, from_logits=True)
             loss = tf.reduce_sum(each) / job["batch"]  # divided by the size of the whole batch
         gradient = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradient, model.trainable_variables, strict=True))  # sums over workers, then steps
+        # The optimizer first adds up the gradients of all workers, then makes the step.
+        optimizer.apply_gradients(zip(gradient, model.trainable_variables, strict=True))
         return loss
 
     @tf.function
@@ -54,9 +56,12 @@ def train(job):
             os.kill(os.getpid(), signal.SIGKILL)  # planted: what a crash or a power cut does
         mine = np.array_split(rows(job, step, len(x)), workers)[me]
         loss = float(one_step(tf.constant(x[mine]), tf.constant(y[mine])))
-        print(json.dumps({"worker": me, "step": step + 1, "loss": loss}), flush=True)  # the heartbeat
-        if me == 0 and (step + 1) % job["every"] == 0:  # written beside, then renamed: never half a file
-            np.savez(folder / "new.npz", step=step + 1, **{f"v{k}": np.array(v) for k, v in enumerate(state)})
+        heartbeat = {"worker": me, "step": step + 1, "loss": loss}
+        print(json.dumps(heartbeat), flush=True)
+        if me == 0 and (step + 1) % job["every"] == 0:
+            arrays = {f"v{k}": np.array(v) for k, v in enumerate(state)}
+            np.savez(folder / "new.npz", step=step + 1, **arrays)
+            # Written aside, then renamed: there is never half a checkpoint.
             os.replace(folder / "new.npz", checkpoint)
     np.savez(folder / f"final_{me}.npz", *[np.array(v) for v in model.variables])
 
