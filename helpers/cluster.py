@@ -149,6 +149,17 @@ class Group:
         last = [h for h, status in zip(self._heard, self.statuses(), strict=True) if status is None]
         return time.monotonic() - min(last) if last else 0.0
 
+    def listens_on(self) -> set[str]:
+        """Addresses of this machine on which the workers wait for connections at this moment."""
+        found = set()
+        for pid in self.pids:
+            try:
+                connections = psutil.Process(pid).net_connections("inet")
+            except psutil.Error:
+                continue  # it has ended, or is not ours to look at
+            found |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+        return found
+
     def freeze(self, worker: int) -> None:
         """Stop a worker without ending it, as a hanging disk or driver does."""
         os.kill(self.pids[worker], signal.SIGSTOP)
@@ -229,5 +240,5 @@ def show_source(file: str | Path, *, label: str) -> None:
     display.show(
         text=text,
         html=f'<div class="highlight" tabindex="0" role="region" aria-label="{html.escape(label, quote=True)}">'
-        f"<pre>{markup}</pre></div>",
+        f'<pre class="program">{markup}</pre></div>',
     )

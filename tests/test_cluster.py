@@ -146,6 +146,18 @@ def test_workers_end_with_whoever_started_them(sleeper):
             psutil.Process(pid).kill()
 
 
+def test_the_addresses_that_a_worker_listens_on(tmp_path):
+    file = tmp_path / "listener.py"
+    file.write_text(
+        "import socket, time\ns = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n"
+        "print('{}', flush=True); time.sleep(600)"
+    )
+    with cluster.Group(file, [[]]) as group:
+        wait_until(group.messages, "the worker to listen")
+        assert group.listens_on() == {"127.0.0.1"}
+    assert group.listens_on() == set()
+
+
 def test_programs_that_do_not_exist_are_refused(tmp_path):
     with pytest.raises(cluster.ClusterError, match="does not exist"):
         cluster.Group(tmp_path / "none.py", [[]])
