@@ -10,6 +10,7 @@ augment       random affine changes of pictures, composed into one warp
 batches       mini-batches that a resumed training sees again
 cartoon       draws a cat or a dog from known factors
 claims        assert a statement and record it, so that the book can list it
+cluster       worker processes: started, listened to, never left behind
 continual     accuracy matrix, reservoir, detectors of change
 corpus        docstrings of the standard library as a text: cleaned, split by file
 datasets      one loader per data set: resolved, verified, with its licence
@@ -26,8 +27,10 @@ picture_files the same as folders of JPEG files
 pictures      drawn pictures of cats and dogs: their factors, sampled
 preflight     what would spoil a training on folders of images
 privacy       Laplace and Gaussian noise; the accountant of private training
+scheduler     which job gets which devices, and when: a simulation
 serving       the service of chapter 11: models behind HTTP (a package of its own)
 session       profile, seed, device; a quiet import of Keras
+workers       programs of chapter 9 that run in other processes
 ============  =====================================================================
 """
 
