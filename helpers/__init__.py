@@ -6,6 +6,7 @@ imports quickly and never imports TensorFlow by itself; :func:`helpers.session.l
 ============  =====================================================================
 module        what it holds
 ============  =====================================================================
+areas         texts from docstrings, to be told apart by area
 augment       random affine changes of pictures, composed into one warp
 batches       mini-batches that a resumed training sees again
 cartoon       draws a cat or a dog from known factors
@@ -18,6 +19,7 @@ figures       one style for every figure; alt text that states the finding
 folders       folders of images: read in order, refused with one sentence
 inputs        labels and scores that make sense; others are refused
 metrics       McNemar, bootstrap, calibration, threshold by cost
+minilm        a published text encoder in plain Keras layers
 pictures      drawn pictures of cats and dogs: their factors, sampled
 picture_files the same as folders of JPEG files
 preflight     what would spoil a training on folders of images
