@@ -75,6 +75,7 @@ PROVEN_CAPABILITIES = [
     *("C-ENV", "C-CNN1", "C-CNN2", "C-CNN3", "C-CNN4", "C-CNN5", "C-AUG"),
     *("C-DEP", "C-HPO", "C-PRU", "C-QUA", "C-VAL"),
     *("C-ACC", "C-PRC", "C-F1", "C-ROC", "C-SEL"),
+    *("C-PRE", "C-FT"),
     *("C-PRIV", "C-ENCR", "C-ANON", "C-DP", "C-LAW"),
 ]
 
