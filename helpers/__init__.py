@@ -11,13 +11,16 @@ augment       random affine changes of pictures, composed into one warp
 batches       mini-batches that a resumed training sees again
 cartoon       draws a cat or a dog from known factors
 claims        assert a statement and record it, so that the book can list it
+corpus        docstrings of the standard library as a text: cleaned, split by file
 datasets      one loader per data set: resolved, verified, with its licence
 diagrams      boxes and labelled arrows; refuses a graph that could not be read
 download      fetches photographs, on request only
 evaluation    the test set that opens once; intervals and spreads
 figures       one style for every figure; alt text that states the finding
 folders       folders of images: read in order, refused with one sentence
+generation    text from the small GPT, with a key-value cache
 inputs        labels and scores that make sense; others are refused
+language      characters as numbers, mini-batches of text, a small GPT in Keras
 metrics       McNemar, bootstrap, calibration, threshold by cost
 minilm        a published text encoder in plain Keras layers
 pictures      drawn pictures of cats and dogs: their factors, sampled

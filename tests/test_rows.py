@@ -73,6 +73,7 @@ PROVEN_CAPABILITIES = [
     *("C-FW", "C-CLEAN", "C-STD", "C-ENC", "C-FIG", "C-GOAL", "C-FAC"),
     *("C-M1", "C-M2", "C-M3", "C-M4", "C-M5", "C-M6", "C-MLP"),
     *("C-ENV", "C-CNN1", "C-CNN2", "C-CNN3", "C-CNN4", "C-CNN5", "C-AUG"),
+    "C-ARC5",
     *("C-DEP", "C-HPO", "C-PRU", "C-QUA", "C-VAL"),
     *("C-ACC", "C-PRC", "C-F1", "C-ROC", "C-SEL"),
     *("C-PRE", "C-FT"),
