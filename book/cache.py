@@ -57,6 +57,10 @@ def key(source: Source, parameters: dict[str, Any], shared: str) -> str:
         "parameters": parameters,
         "data": data,
     }
+    engines = source.notebook.metadata.get("book", {}).get("engines", [])
+    if engines:  # environments beside .venv that change what the notebook shows, such as .venv-minilm
+        stamps = [source.path.parent.parent / f".venv-{name}" / "book-lock.sha256" for name in sorted(engines)]
+        parts["engines"] = [stamp.read_text() if stamp.is_file() else "absent" for stamp in stamps]
     return sha256(json.dumps(parts, sort_keys=True, default=str))
 
 

@@ -6,6 +6,7 @@ imports quickly and never imports TensorFlow by itself; :func:`helpers.session.l
 ============  =====================================================================
 module        what it holds
 ============  =====================================================================
+areas         texts from docstrings, to be told apart by area
 augment       random affine changes of pictures, composed into one warp
 batches       mini-batches that a resumed training sees again
 cartoon       draws a cat or a dog from known factors
@@ -23,6 +24,7 @@ generation    text from the small GPT, with a key-value cache
 inputs        labels and scores that make sense; others are refused
 language      characters as numbers, mini-batches of text, a small GPT in Keras
 metrics       McNemar, bootstrap, calibration, threshold by cost
+minilm        a published text encoder in plain Keras layers
 picture_files the same as folders of JPEG files
 pictures      drawn pictures of cats and dogs: their factors, sampled
 preflight     what would spoil a training on folders of images

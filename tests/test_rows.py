@@ -77,6 +77,7 @@ PROVEN_CAPABILITIES = [
     *("C-DEP", "C-HPO", "C-PRU", "C-QUA", "C-VAL"),
     *("C-ACC", "C-PRC", "C-F1", "C-ROC", "C-SEL"),
     *("C-GPU", "C-DIST", "C-CLU", "C-SHARD", "C-PAR", "C-DCOMP", "C-RES"),
+    *("C-PRE", "C-FT"),
     *("C-PRIV", "C-ENCR", "C-ANON", "C-DP", "C-LAW"),
     *("C-CL",),
 ]
