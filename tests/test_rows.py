@@ -81,6 +81,7 @@ PROVEN_CAPABILITIES = [
     *("C-PRIV", "C-ENCR", "C-ANON", "C-DP", "C-LAW"),
     *("C-CL",),
     "C-FIN",
+    "C-MED",
 ]
 
 
