@@ -82,7 +82,7 @@ def _plain_bibliography(soup: BeautifulSoup) -> None:
 
 def _scrollable_by_keyboard(soup: BeautifulSoup) -> None:
     """Boxes that may scroll sideways can take the focus, so that the arrow keys move them."""
-    for box in soup.select("div.highlight > pre, .cell_output pre, table.table"):
+    for box in soup.select("div.highlight > pre, .cell_output pre, table.table, div.math > .katex-display"):
         box["tabindex"] = "0"
 
 

@@ -30,22 +30,27 @@ DEADLINE = 120.0  # seconds until a test gives up; only ever reached when someth
 pytest_plugins = ["serving_fixtures", "engine_fixtures"]
 
 
-IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ  # `make test`: two workers, each takes one file after the other
-LONGEST = ["test_museum.py", "test_site.py", "test_executor.py"]
+WORKER = "PYTEST_XDIST_WORKER" in os.environ  # `make test`: two workers, each takes one file after the other
+ORDER = ["test_site.py", "test_executor.py", "the others", "test_museum.py"]  # the longest first
 
 
 def pytest_collection_modifyitems(items):
-    """The planted faults of the museum take minutes in processes of their own. One worker waits for them from the
-    beginning, while the other takes the longest file; without workers, whoever waits for them comes last."""
-    if IN_PARALLEL:
-        items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
-    else:
-        items.sort(key=lambda item: item.path.name == "test_museum.py")
+    """The planted faults of the museum take minutes in processes of their own: whoever waits for them comes last."""
+    items.sort(key=lambda item: ORDER.index(item.path.name) if item.path.name in ORDER else 2)
+
+
+def pytest_configure(config):
+    """If workers will run all tests, the process that starts the workers begins with the museum."""
+    everything = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
+    if not WORKER and config.getoption("numprocesses", None) and everything:
+        import test_museum
+
+        test_museum.start()
 
 
 def pytest_runtestloop(session):
     waiting = [item for item in session.items if "verdicts" in getattr(item, "fixturenames", ())]
-    if waiting and not session.config.option.collectonly and not IN_PARALLEL:
+    if waiting and not session.config.option.collectonly and not WORKER:
         waiting[0].module.start()
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import copy
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import nbformat
@@ -16,6 +18,7 @@ import pytest
 
 from book import BookError, museum
 from book.paths import REPOSITORY, Paths
+from conftest import wait_until
 
 PATHS = Paths(REPOSITORY)
 ROWS = museum.read(PATHS)
@@ -44,17 +47,18 @@ for path in sys.argv[1:]:
 """
 
 
-_running: list[tuple[list[dict], subprocess.Popen, Path]] = []
+STARTED = "BOOK_MUSEUM"  # where the planted chapters run; workers that pytest starts inherit it
 
 
-def start() -> None:
-    """Begin to run the planted chapters, one process per chapter, at the lowest priority.
+def start() -> Path:
+    """Begin to run the planted chapters, one process per chapter, at the lowest priority; returns where they report.
 
     They take minutes, so conftest calls this before the first test and runs the tests that wait for them last.
     """
-    if _running:
-        return
+    if STARTED in os.environ:
+        return Path(os.environ[STARTED])
     folder = Path(tempfile.mkdtemp(prefix="museum-"))
+    os.environ[STARTED] = str(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for chapter in CHAPTERS:
         rows, files = [row for row in ROWS if row["chapter"] == chapter], []
@@ -68,16 +72,22 @@ def start() -> None:
                 [sys.executable, "-c", RUNNER, *map(str, files)], cwd=PATHS.root, stdout=out, stderr=out
             )
         atexit.register(process.kill)
-        _running.append((rows, process, said))
+        threading.Thread(target=_tell_end, args=(process, said), daemon=True).start()
+    return folder
+
+
+def _tell_end(process: subprocess.Popen, said: Path) -> None:
+    process.wait()
+    said.with_suffix(".end").touch()
 
 
 @pytest.fixture(scope="module")
 def verdicts():
     """For each row, the first claim that fails when its fault is planted."""
-    start()
-    found = {}
-    for rows, process, said in _running:
-        process.wait(timeout=900)
+    folder, found = start(), {}
+    for chapter in CHAPTERS:
+        rows, said = [row for row in ROWS if row["chapter"] == chapter], folder / f"{chapter}.txt"
+        wait_until(said.with_suffix(".end").exists, f"the planted faults of {chapter}", 900)
         text = said.read_text(encoding="utf-8", errors="replace")
         lines = [json.loads(line.removeprefix("FOUND ")) for line in text.splitlines() if line.startswith("FOUND ")]
         assert len(lines) == len(rows), text[-2000:]
