@@ -14,8 +14,8 @@ from typing import Any
 import nbformat
 
 from book import BookError, cache, glossary, ledger, museum, outline, page_claims, resources, rows
+from book.course import guide, problems, prove, quiz
 from book.course import pages as course_pages
-from book.course import problems, prove, quiz
 from book.ledger import Ledger
 from book.markup import claim_anchor, claim_link, row_link, table, text
 from book.outline import CHAPTERS, address
@@ -43,6 +43,7 @@ class Book:
     problem_sets: dict[str, problems.ProblemSet] = field(default_factory=dict)
     quizzes: dict[str, list[quiz.Question]] = field(default_factory=dict)
     proofs: list[dict[str, Any]] = field(default_factory=list)
+    paths: Paths | None = None
 
     @classmethod
     def collect(cls, paths: Paths) -> Book:
@@ -73,6 +74,7 @@ class Book:
             sets,
             quiz.read(paths),
             proofs,
+            paths,
         )
 
     def claims(self) -> dict[str, list[dict[str, Any]]]:
@@ -223,6 +225,10 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "tools": lambda book: resources.tools(book.library, book.notebooks),
     "page-claims": lambda book, page: page_claims.cards(book.claims().get(page, [])),
     "glossary": lambda book: glossary.page(book.terms, book.written),
+    "syllabi": lambda book: guide.syllabi_page(book.paths, book.problem_sets),
+    "objectives": lambda book: guide.objectives_page(book.paths, book.problem_sets),
+    "timing": lambda book: guide.timing_page(book.paths),
+    "mistakes": lambda book: guide.mistakes_page(book.problem_sets),
     "problems": lambda book: course_pages.overview(list(book.problem_sets.values())),
 }
 
