@@ -23,7 +23,7 @@ PATHS = Paths(REPOSITORY)
 SITE = PATHS.html
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CI = bool(os.environ.get("CI"))
-PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html") if "_static" not in p.parts)
+PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html") if not {"_static", "slides"} & set(p.parts))
 CONTENT = [p for p in PAGES if p not in ("genindex.html", "search.html")]
 
 if not PAGES and not CI:

@@ -35,11 +35,12 @@ PAGE = """<!DOCTYPE html>
 <link rel="stylesheet" href="../_static/slides.css">
 </head>
 <body>
-<main class="reveal"><div class="slides">
+<main><div class="reveal"><div class="slides">
 {slides}
-</div></main>
+</div></div></main>
 <script src="../_static/vendor/reveal/reveal.js"></script>
 <script src="../_static/vendor/reveal/notes.js"></script>
+<script src="../_static/steps.js"></script>
 <script src="../_static/slides.js"></script>
 </body>
 </html>

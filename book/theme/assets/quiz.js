@@ -16,14 +16,16 @@ for (const quiz of document.querySelectorAll(".book-quiz")) {
     said.className = "book-quiz-because";
     said.setAttribute("role", "status");
 
-    for (const choice of [...question.querySelectorAll(":scope > .book-choice")]) {
+    for (const [place, choice] of [...question.querySelectorAll(":scope > .book-choice")].entries()) {
       const label = document.createElement("label");
       const radio = document.createElement("input");
       radio.type = "radio";
       radio.name = `question-${number + 1}`;
+      const letter = document.createElement("span");
+      letter.textContent = `${"ABCD"[place]}.`; // a name in plain text also for a choice that is one formula
       const text = document.createElement("span");
       text.append(...choice.querySelector(":scope > p").childNodes);
-      label.append(radio, text);
+      label.append(radio, letter, text);
       const because = choice.querySelector("details .sd-card-body");
       const right = choice.classList.contains("book-right");
       radio.addEventListener("change", () => {
