@@ -13,7 +13,7 @@ from typing import Any
 
 import nbformat
 
-from book import BookError, cache, glossary, ledger, museum, outline, page_claims, resources, rows
+from book import BookError, cache, cards, glossary, ledger, museum, outline, page_claims, resources, rows
 from book.course import guide, problems, prove, quiz
 from book.course import pages as course_pages
 from book.ledger import Ledger
@@ -225,6 +225,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "tools": lambda book: resources.tools(book.library, book.notebooks),
     "page-claims": lambda book, page: page_claims.cards(book.claims().get(page, [])),
     "glossary": lambda book: glossary.page(book.terms, book.written),
+    "cards": lambda book: cards.page(book.paths, book.claims(), book.notebooks),
     "syllabi": lambda book: guide.syllabi_page(book.paths, book.problem_sets),
     "objectives": lambda book: guide.objectives_page(book.paths, book.problem_sets),
     "timing": lambda book: guide.timing_page(book.paths),
