@@ -97,7 +97,7 @@ def test_nothing_is_rewritten_when_nothing_changed(project):
 @pytest.mark.parametrize(
     ("contents", "complaint"),
     [
-        ("format: jb-book\nroot: book/pages/index\n", "does not list these notebooks: 05_mnist"),
+        ("format: jb-book\nroot: book/pages/index\n", "does not list these notebooks: notebooks/05_mnist"),
         (
             "format: jb-book\nroot: book/pages/index\nchapters:\n- file: notebooks/05_mnist\n- file: notebooks/99_no\n",
             "99_no",
