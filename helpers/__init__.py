@@ -18,6 +18,7 @@ datasets      one loader per data set: resolved, verified, with its licence
 diagrams      boxes and labelled arrows; refuses a graph that could not be read
 download      fetches photographs, on request only
 evaluation    the test set that opens once; intervals and spreads
+figure_data   the numbers behind a figure, as tables
 figures       one style for every figure; alt text that states the finding
 folders       folders of images: read in order, refused with one sentence
 generation    text from the small GPT, with a key-value cache

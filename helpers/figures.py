@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers import display
+from helpers import display, figure_data
 
 # Okabe and Ito (2008), "Color Universal Design": told apart with every common colour-vision deficiency. Yellow is left
 # out: it vanishes on white. The order keeps neighbours apart in lightness as well.
@@ -165,13 +165,27 @@ def show_steps(
     display.show(
         text="\n".join([f"[Figure with a slider for {label}] {alts[start]}", caption]),
         html=f'<figure class="book-figure book-steps" data-label="{html.escape(label, quote=True)}">{steps}'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>",
+        f"<figcaption>{html.escape(caption)}</figcaption>{_findings(label, values, alts)}</figure>",
     )
 
 
 def as_html(figure: Figure, *, alt: str, caption: str) -> str:
-    """The figure as an HTML ``<figure>`` with inline SVG that follows the page's text colour."""
-    return f'<figure class="book-figure">{_svg(figure, alt)}<figcaption>{html.escape(caption)}</figcaption></figure>'
+    """The figure as an HTML ``<figure>``: inline SVG that follows the page's text colour, and its data in tables."""
+    drawing, data = _svg(figure, alt), figure_data.as_html(figure)
+    return f'<figure class="book-figure">{drawing}<figcaption>{html.escape(caption)}</figcaption>{data}</figure>'
+
+
+def _findings(label: str, values: Sequence[str], alts: Sequence[str]) -> str:
+    """What each frame of a stepped figure shows, as a table that unfolds."""
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(value)}</th><td>{html.escape(alt)}</td></tr>'
+        for value, alt in zip(values, alts, strict=True)
+    )
+    return (
+        '<details class="book-data"><summary>Data of this figure</summary><div class="book-table" tabindex="0" role="group" '
+        f'aria-label="Data, table 1"><table><thead><tr><th scope="col">{html.escape(label)}</th><th scope="col">finding</th>'
+        f"</tr></thead><tbody>{rows}</tbody></table></div></details>"
+    )
 
 
 def _check_texts(alt: str, caption: str) -> None:
