@@ -1,8 +1,9 @@
 """Executed notebooks, addressed by what they depend on.
 
-The key covers the code of the notebook (not its prose), every file of ``helpers``, the parameters, the data sets that
-the notebook declares, the lock file, the Python version and the kind of machine. Prose can be edited without executing
-anything again: :func:`compose` puts the stored outputs under the current text.
+The key covers the code of the notebook (not its prose), every file of ``helpers``, the parameters, the data sets and the
+files that the notebook declares (``book.data`` and ``book.reads`` in its metadata), the lock file, the Python version and
+the kind of machine. Prose can be edited without executing anything again: :func:`compose` puts the stored outputs under
+the current text.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 import json
 import os
 import platform
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -61,6 +63,9 @@ def key(source: Source, parameters: dict[str, Any], shared: str) -> str:
     if engines:  # environments beside .venv that change what the notebook shows, such as .venv-minilm
         stamps = [source.path.parent.parent / f".venv-{name}" / "book-lock.sha256" for name in sorted(engines)]
         parts["engines"] = [stamp.read_text() if stamp.is_file() else "absent" for stamp in stamps]
+    read = _read(source.path.parent.parent, source.notebook)
+    if read:
+        parts["reads"] = read
     return sha256(json.dumps(parts, sort_keys=True, default=str))
 
 
@@ -71,7 +76,7 @@ def is_current(paths: Paths, notebook: nbformat.NotebookNode, executed: nbformat
 
 def content(paths: Paths, notebook: nbformat.NotebookNode) -> str:
     """Digest of what the repository contributes to a result; stored with each execution."""
-    return sha256(json.dumps([_project(paths), _code(notebook)]))
+    return sha256(json.dumps([_project(paths), _code(notebook), *_read(paths.root, notebook)]))
 
 
 def _project(paths: Paths) -> list:
@@ -79,6 +84,25 @@ def _project(paths: Paths) -> list:
     files = sorted(p for p in helpers.rglob("*.py") if "__pycache__" not in p.parts)
     lock = sha256(paths.lock.read_bytes()) if paths.lock.is_file() else ""
     return [[[str(p.relative_to(helpers)), sha256(p.read_bytes())] for p in files], lock]
+
+
+def _read(root: Path, notebook: nbformat.NotebookNode) -> list:
+    """Files of the repository that a notebook declares as patterns, such as ``_toc.yml``, because it reads them."""
+    patterns = notebook.metadata.get("book", {}).get("reads", [])
+    files = sorted({path for pattern in patterns for path in root.glob(pattern) if path.is_file()})
+    return [[str(path.relative_to(root)), _digest(path)] for path in files]
+
+
+def _digest(path: Path) -> str:
+    """Of a notebook only the code counts: its prose can be edited without executing those that read it."""
+    raw = path.read_bytes()
+    if path.suffix != ".ipynb":
+        return sha256(raw)
+    try:
+        cells = json.loads(raw)["cells"]
+        return sha256(json.dumps(["".join(c["source"]) for c in cells if c["cell_type"] == "code"]))
+    except (ValueError, KeyError, TypeError):
+        return sha256(raw)
 
 
 def _code(notebook: nbformat.NotebookNode) -> list:

@@ -206,6 +206,29 @@ def test_changed_data_are_executed(copy, monkeypatch):
     assert execute(copy) == {"one": "cached"}
 
 
+def test_files_that_a_notebook_reads_belong_to_its_key(project):
+    reader, _ = project.write("reader", "x = 1"), project.write("other", "#md Prose.", "y = 1")
+    notebook = nbformat.read(reader, as_version=4)
+    notebook.metadata["book"] = {"reads": ["_toc.yml", "notebooks/*.ipynb"]}
+    nbformat.write(notebook, reader)
+    paths = Paths(project.root)
+
+    def keys():
+        source = sources.load(reader)
+        return cache.key(source, {}, "shared"), cache.content(paths, source.notebook)
+
+    first = keys()
+    project.edit("other", "Prose.", "Other prose.")
+    assert keys() == first
+    project.edit("other", "y = 1", "y = 2")
+    second = keys()
+    (project.root / "_toc.yml").write_text("root: index\n")
+    third = keys()
+    (project.root / "notebooks" / "other.ipynb").write_text("not a notebook")
+    every = [first, second, third, keys()]
+    assert len({key for key, _ in every}) == len({content for _, content in every}) == 4
+
+
 def test_force_executes_what_is_unchanged(copy):
     assert execute(copy, force=True) == {"one": "ok"}
 
