@@ -1,0 +1,233 @@
+"""Run a notebook of a student in a kernel of its own that is locked in, with limits that hold against its will."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_code_cell, new_output
+
+HERE = Path(__file__).resolve().parent
+MIB = 2**20
+GRACE = 3.0  # seconds in which an interrupted kernel has to answer
+TEXT_PER_CELL = 20_000  # characters of output that are kept
+DISK = 256 * MIB
+PROCESSES = 64
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a submission may use."""
+
+    seconds: float = 30.0
+    memory_mib: int = 1024
+    unsafe: bool = False
+
+    @property
+    def total_seconds(self) -> float:
+        return 4 * self.seconds
+
+
+@dataclass
+class Outcome:
+    """How a run ended. ``stopped`` says why it ended early; ``notes`` are for whoever reviews."""
+
+    stopped: str = ""
+    timeouts: int = 0
+    ran: set[int] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Client(NotebookClient):
+    """nbclient's client. Output beyond a bound is dropped, and a cell beyond its time is interrupted and given up."""
+
+    written = 0
+    patience = 30.0  # seconds for the cell at work
+
+    def _get_timeout(self, cell):
+        return self.patience
+
+    def process_message(self, msg, cell, cell_index):
+        if msg["msg_type"] in ("stream", "display_data", "execute_result", "update_display_data"):
+            self.written += len(str(msg["content"]))
+            if self.written > TEXT_PER_CELL * 50:
+                return None
+        return super().process_message(msg, cell, cell_index)
+
+    async def _async_handle_timeout(self, timeout, cell=None):
+        await self.km.interrupt_kernel()
+        raise CellTimeoutError.error_from_timeout_and_cell("Cell execution timed out", timeout, cell)
+
+
+def error(name: str, sentence: str) -> Any:
+    return new_output("error", ename=name, evalue=sentence, traceback=[f"{name}: {sentence}"])
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever a kernel leaves behind, so that it can be found and ended."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(36, 1)
+
+
+def end_all() -> None:
+    """Kill everything that this process has started."""
+    for _ in range(200):
+        family = psutil.Process().children(recursive=True)
+        if not family:
+            return
+        for member in reversed(family):  # the kernel before its launcher: its end is the end of its world
+            with contextlib.suppress(psutil.Error):
+                member.kill()
+        psutil.wait_procs(family, timeout=0.2)
+
+
+def run(notebook, limits: Limits, files: list[Path]) -> Outcome:
+    """Execute the notebook in place; never raises because of what it contains.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+    limits : Limits
+    files : list of Path
+        Files and folders that lie beside the notebook while it runs (the book's helpers).
+    """
+    started = time.monotonic()
+    outcome = Outcome()
+    box = Path(tempfile.mkdtemp(prefix="grade-"))
+    try:
+        home, sockets = box / "home", box / "s"
+        home.mkdir()
+        sockets.mkdir()
+        for file in files:
+            shutil.copytree(file, home / file.name) if file.is_dir() else shutil.copy(file, home)
+        asyncio.run(_run(notebook, limits, _manager(box, limits), home, outcome))
+    finally:
+        end_all()
+        shutil.rmtree(box, ignore_errors=True)
+    outcome.seconds = round(time.monotonic() - started, 1)
+    return outcome
+
+
+def _manager(box: Path, limits: Limits) -> AsyncKernelManager:
+    facts = {"seconds": limits.seconds, "total_seconds": limits.total_seconds, "memory_mib": limits.memory_mib,
+             "unsafe": limits.unsafe, "home": str(box / "home"), "sockets": str(box / "s"),
+             "forget": [str(HERE), str(HERE.parents[1])]}  # fmt: skip
+    (box / "limits.json").write_text(json.dumps(facts))
+    spec = box / "kernels" / "locked-in"
+    spec.mkdir(parents=True)
+    command = [sys.executable, "-I", str(HERE / "sandbox.py"), str(box / "limits.json"), "{connection_file}"]
+    (spec / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "locked in", "language": "python"}))
+    kernels = KernelSpecManager(kernel_dirs=[str(box / "kernels")], ensure_native_kernel=False)
+    return AsyncKernelManager(
+        kernel_name="locked-in", kernel_spec_manager=kernels, transport="ipc", ip=str(box / "s" / "k"),
+        connection_file=str(box / "s" / "c.json"),
+    )  # fmt: skip
+
+
+async def _run(notebook, limits: Limits, manager: AsyncKernelManager, home: Path, outcome: Outcome) -> None:
+    client = Client(notebook, km=manager, allow_errors=True, startup_timeout=120, iopub_timeout=4,
+                    raise_on_iopub_timeout=False, coalesce_streams=True, resources={"metadata": {"path": str(home)}})  # fmt: skip
+    watch = None
+    try:
+        await client.async_start_new_kernel(cwd=str(home))
+        await client.async_start_new_kernel_client()
+        watch = asyncio.ensure_future(_watch(limits, home, outcome))
+        end = time.monotonic() + limits.total_seconds
+        for index, cell in enumerate(notebook.cells):
+            if cell.cell_type == "code" and cell.source.strip() and not await _cell(client, index, limits.seconds, end, outcome):
+                break
+        else:
+            await _canary(client, outcome)
+    except (DeadKernelError, RuntimeError) as fault:
+        outcome.stopped = outcome.stopped or f"The kernel did not start ({' '.join(str(fault).split())[:120]})."
+    finally:
+        if watch:
+            watch.cancel()
+        end_all()
+        if client.kc:
+            client.kc.stop_channels()
+        await manager.cleanup_resources()
+
+
+async def _cell(client: Client, index: int, seconds: float, end: float, outcome: Outcome) -> bool:
+    """Run one cell; whether the kernel can run another one."""
+    cell, client.written = client.nb.cells[index], 0
+    left = end - time.monotonic()
+    client.patience = min(seconds, max(left, 0.1))
+    try:
+        if left <= 0:
+            raise CellTimeoutError("no time left")
+        await client.async_execute_cell(cell, index)
+        outcome.ran.add(index)
+        return True
+    except CellTimeoutError:
+        outcome.timeouts += 1
+        cell.outputs.append(error("TimeLimit", "This cell was stopped: it ran longer than it may."))
+        if left > 0 and await _answers(client):
+            outcome.ran.add(index)
+            return True
+        outcome.stopped = outcome.stopped or (
+            "The notebook used up its time." if left <= 0 else "The code ran too long and ignored the interrupt.")  # fmt: skip
+    except DeadKernelError:
+        outcome.stopped = outcome.stopped or "The code ended the kernel."
+        cell.outputs.append(error("KernelDied", outcome.stopped))
+    return False
+
+
+async def _answers(client: Client) -> bool:
+    try:
+        await client.kc.wait_for_ready(timeout=GRACE)
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _canary(client: Client, outcome: Outcome) -> None:
+    """An error that must be seen. If it is not, somebody has changed how the kernel reports errors."""
+    word = secrets.token_hex(8)
+    cell = new_code_cell(f"raise AssertionError('{word}')")
+    client.nb.cells.append(cell)
+    try:
+        if await _cell(client, len(client.nb.cells) - 1, GRACE, time.monotonic() + GRACE, Outcome()):
+            seen = any(o.output_type == "error" and o.evalue == word for o in cell.outputs)
+            if not seen:
+                outcome.notes.append("the kernel no longer reports errors")
+    finally:
+        client.nb.cells.remove(cell)
+
+
+async def _watch(limits: Limits, home: Path, outcome: Outcome) -> None:
+    """End a kernel whose processes together use too much: memory, disk, processes."""
+    while True:
+        await asyncio.sleep(0.25)
+        family = psutil.Process().children(recursive=True)
+        memory = 0
+        for member in family:
+            with contextlib.suppress(psutil.Error):
+                memory += member.memory_info().rss
+        disk = 0
+        for file in home.rglob("*"):
+            with contextlib.suppress(OSError):
+                disk += file.lstat().st_blocks * 512
+        for used, bound, what in ((memory, 2 * limits.memory_mib * MIB, "memory"), (disk, DISK, "disk space"),
+                                  (len(family), PROCESSES, "processes")):  # fmt: skip
+            if used > bound:
+                outcome.stopped = f"The code used too much of the machine: {what}."
+                end_all()
+                return
