@@ -88,6 +88,9 @@ def make(paths: Paths, chapters: list[str], folder: Path) -> Kit:
 
 
 def _record(folder: Path) -> dict[str, str]:
+    odd = sorted(set(str(folder.resolve())) & set("*?[]{}%#"))
+    if odd:
+        raise BookError(f"nbgrader cannot work in '{folder}' because of the '{odd[0]}' in its path; choose another with --output.")
     if (folder / RECORD).is_file():
         try:
             return dict(json.loads((folder / RECORD).read_text(encoding="utf-8"))["assignments"])

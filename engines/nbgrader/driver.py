@@ -25,7 +25,7 @@ from nbgrader.api import Gradebook, MissingEntry  # noqa: E402
 from nbgrader.converters import Autograde, GenerateAssignment  # noqa: E402
 from nbgrader.coursedir import CourseDirectory  # noqa: E402
 from nbgrader.preprocessors import Execute, NbGraderPreprocessor  # noqa: E402
-from submissions import Submission, find, is_test, read  # noqa: E402
+from submissions import Submission, find, grade_id, is_test, read  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
 STAGE = ".staging"
@@ -70,7 +70,7 @@ class IsolatedExecute(NbGraderPreprocessor):
             ran: set[int] = set()
         else:
             helpers = submission.source.parent / "helpers"
-            outcome = run(nb, limits, [helpers] if helpers.is_dir() else [])
+            outcome = run(nb, limits, [helpers] if helpers.is_dir() else [], set_up_again(nb.cells))
             ran = outcome.ran
             submission.review += outcome.notes
             reason = outcome.stopped
@@ -86,6 +86,13 @@ class IsolatedExecute(NbGraderPreprocessor):
                     failed = [o for o in cell.outputs if o.output_type == "error"]
                     cell.outputs = failed if index in ran or failed else [error("NotRun", f"Not run. {record['reason']}")]
         return nb, resources
+
+
+def set_up_again(cells: list) -> dict[int, str]:
+    """The set-up, to run once more between an answer and its first test: an answer cannot keep a name that the tests use."""
+    code = next((cell.source for cell in cells if grade_id(cell) == "_set-up"), "")
+    after = {index for index, cell in enumerate(cells) if is_test(cell) and not any(map(is_test, cells[index - 1 : index]))}
+    return dict.fromkeys(after, code) if code else {}
 
 
 def text_only(outputs: list) -> list:

@@ -97,7 +97,7 @@ def end_all() -> None:
         psutil.wait_procs(family, timeout=0.2)
 
 
-def run(notebook, limits: Limits, files: list[Path]) -> Outcome:
+def run(notebook, limits: Limits, files: list[Path], before: dict[int, str] | None = None) -> Outcome:
     """Execute the notebook in place; never raises because of what it contains.
 
     Parameters
@@ -106,6 +106,8 @@ def run(notebook, limits: Limits, files: list[Path]) -> Outcome:
     limits : Limits
     files : list of Path
         Files and folders that lie beside the notebook while it runs (the book's helpers).
+    before : dict, optional
+        Code that runs before the cell with this index, unseen.
     """
     started = time.monotonic()
     outcome = Outcome()
@@ -116,7 +118,7 @@ def run(notebook, limits: Limits, files: list[Path]) -> Outcome:
         sockets.mkdir()
         for file in files:
             shutil.copytree(file, home / file.name) if file.is_dir() else shutil.copy(file, home)
-        asyncio.run(_run(notebook, limits, _manager(box, limits), home, outcome))
+        asyncio.run(_run(notebook, limits, _manager(box, limits), home, before or {}, outcome))
     finally:
         end_all()
         shutil.rmtree(box, ignore_errors=True)
@@ -140,7 +142,7 @@ def _manager(box: Path, limits: Limits) -> AsyncKernelManager:
     )  # fmt: skip
 
 
-async def _run(notebook, limits: Limits, manager: AsyncKernelManager, home: Path, outcome: Outcome) -> None:
+async def _run(notebook, limits: Limits, manager: AsyncKernelManager, home: Path, before: dict[int, str], outcome: Outcome) -> None:
     client = Client(notebook, km=manager, allow_errors=True, startup_timeout=120, iopub_timeout=4,
                     raise_on_iopub_timeout=False, coalesce_streams=True, resources={"metadata": {"path": str(home)}})  # fmt: skip
     watch = None
@@ -149,11 +151,16 @@ async def _run(notebook, limits: Limits, manager: AsyncKernelManager, home: Path
         await client.async_start_new_kernel_client()
         watch = asyncio.ensure_future(_watch(limits, home, outcome))
         end = time.monotonic() + limits.total_seconds
-        for index, cell in enumerate(notebook.cells):
+        for index, cell in enumerate(list(notebook.cells)):
+            if index in before:
+                await _unseen(client, before[index])
             if cell.cell_type == "code" and cell.source.strip() and not await _cell(client, index, limits.seconds, end, outcome):
                 break
-        else:
-            await _canary(client, outcome)
+        else:  # an error that must be seen
+            word = secrets.token_hex(8)
+            outputs = await _unseen(client, f"raise AssertionError('{word}')")
+            if not any(output.output_type == "error" and output.evalue == word for output in outputs):
+                outcome.notes.append("the kernel no longer reports errors")
     except (DeadKernelError, RuntimeError) as fault:
         outcome.stopped = outcome.stopped or f"The kernel did not start ({' '.join(str(fault).split())[:120]})."
     finally:
@@ -198,18 +205,15 @@ async def _answers(client: Client) -> bool:
     return True
 
 
-async def _canary(client: Client, outcome: Outcome) -> None:
-    """An error that must be seen. If it is not, somebody has changed how the kernel reports errors."""
-    word = secrets.token_hex(8)
-    cell = new_code_cell(f"raise AssertionError('{word}')")
+async def _unseen(client: Client, code: str) -> list:
+    """Run code that is not in the notebook, and return its outputs."""
+    cell = new_code_cell(code)
     client.nb.cells.append(cell)
     try:
-        if await _cell(client, len(client.nb.cells) - 1, GRACE, time.monotonic() + GRACE, Outcome()):
-            seen = any(o.output_type == "error" and o.evalue == word for o in cell.outputs)
-            if not seen:
-                outcome.notes.append("the kernel no longer reports errors")
+        await _cell(client, len(client.nb.cells) - 1, 2 * GRACE, time.monotonic() + 2 * GRACE, Outcome())
     finally:
         client.nb.cells.remove(cell)
+    return cell.outputs
 
 
 async def _watch(limits: Limits, home: Path, outcome: Outcome) -> None:
