@@ -18,7 +18,7 @@ def faults(paths: Paths, *, partial: bool) -> list[str]:
         True if only some chapters were executed: claims of the others are not missed.
     """
     book = Book.collect(paths)
-    found = list(book.ledger.faults)
+    found = [*book.ledger.faults, *(fault for proof in book.proofs for fault in proof["faults"])]
     executed = set(book.notebooks)
     if not partial:
         for path in sorted(paths.notebooks.glob("*.ipynb")):

@@ -14,6 +14,8 @@ from typing import Any
 import nbformat
 
 from book import BookError, cache, glossary, ledger, museum, outline, page_claims, resources, rows
+from book.course import guide, problems, prove, quiz
+from book.course import pages as course_pages
 from book.ledger import Ledger
 from book.markup import claim_anchor, claim_link, row_link, table, text
 from book.outline import CHAPTERS, address
@@ -38,6 +40,10 @@ class Book:
     written: frozenset[str] | None = None
     library: resources.Library = field(default_factory=resources.Library)
     terms: list[glossary.Term] = field(default_factory=list)
+    problem_sets: dict[str, problems.ProblemSet] = field(default_factory=dict)
+    quizzes: dict[str, list[quiz.Question]] = field(default_factory=dict)
+    proofs: list[dict[str, Any]] = field(default_factory=list)
+    paths: Paths | None = None
 
     @classmethod
     def collect(cls, paths: Paths) -> Book:
@@ -52,7 +58,10 @@ class Book:
         errata, coverage = ledger.read_rows(paths, "errata"), ledger.read_rows(paths, "coverage")
         claims = {name: ledger.claims_of(notebook) for name, notebook in notebooks.items()}
         written, library = outline.written(paths), resources.read(paths)
+        sets = {file.stem: problems.read(file) for file in problems.find(paths)}
+        proofs = prove.records(paths)
         claims |= page_claims.make(paths, {} if missing else notebooks, library, [*errata, *coverage], written)
+        claims |= page_claims.of_problems(proofs)
         return cls(
             notebooks,
             errata,
@@ -62,6 +71,10 @@ class Book:
             written,
             library,
             glossary.read(paths),
+            sets,
+            quiz.read(paths),
+            proofs,
+            paths,
         )
 
     def claims(self) -> dict[str, list[dict[str, Any]]]:
@@ -88,7 +101,8 @@ def run_line(name: str, run: dict[str, Any]) -> str:
     return (
         f'<p class="run-line">Executed on {run["date"]}, profile <strong>{run["profile"]}</strong>, on {html.escape(where)}, '
         f"in {run['seconds']:.0f} s, with TensorFlow {versions['tensorflow']} and Keras {versions['keras']}. "
-        f'<a href="../_sources/notebooks/{name}.ipynb" download="{name}.ipynb">Download this notebook</a></p>'
+        f'<a href="../_sources/notebooks/{name}.ipynb" download="{name}.ipynb">Download this notebook</a>. '
+        f'<a href="../slides/{name}.html">Slides</a></p>'
     )
 
 
@@ -211,6 +225,11 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "tools": lambda book: resources.tools(book.library, book.notebooks),
     "page-claims": lambda book, page: page_claims.cards(book.claims().get(page, [])),
     "glossary": lambda book: glossary.page(book.terms, book.written),
+    "syllabi": lambda book: guide.syllabi_page(book.paths, book.problem_sets),
+    "objectives": lambda book: guide.objectives_page(book.paths, book.problem_sets),
+    "timing": lambda book: guide.timing_page(book.paths),
+    "mistakes": lambda book: guide.mistakes_page(book.problem_sets),
+    "problems": lambda book: course_pages.overview(list(book.problem_sets.values())),
 }
 
 

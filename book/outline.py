@@ -30,6 +30,7 @@ CHAPTERS = {
     "15_applications_medicine": "15 Applications: medicine",
     "15_applications_finance": "15 Applications: finance",
     "16_trends": "16 Trends",
+    "problems": "The problem sets",
     "resources": "Resources",
     "index": "The book as a whole",
     "coverage": "The coverage map",
@@ -62,10 +63,13 @@ def files(contents: dict) -> list[str]:
 
 
 def written(paths: Paths) -> frozenset[str] | None:
-    """Names of the chapters and pages in the table of contents, as rows name them; None if there is no such table."""
+    """Names of the chapters and pages in the table of contents, as rows name them; None if there is no such table.
+
+    Problem sets have the names of their chapters and do not count: a chapter is written when it is listed itself.
+    """
     try:
         contents = yaml.safe_load((paths.root / "_toc.yml").read_text(encoding="utf-8"))
-        return frozenset(Path(entry).name for entry in files(contents))
+        return frozenset(Path(entry).name for entry in files(contents) if not entry.startswith("assignments/"))
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         return None  # the stage complains about a faulty table; here it only means that nothing is known
 

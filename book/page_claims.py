@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 
 from book import links, resources
-from book.outline import chapters_of
+from book.outline import CHAPTERS, chapters_of
 from book.paths import Paths
 from book.resources import Library
 from helpers.claims import Claim
@@ -45,6 +45,22 @@ def make(
     if written is not None and all(set(chapters_of(row)) <= written for row in rows if row["id"] == "C-STRUCT"):
         made["coverage"] = [_parts(rows, written)]
     return {page: [asdict(claim) for claim in claims if claim is not None] for page, claims in made.items()}
+
+
+def of_problems(proofs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """One claim per problem set, for the page about them. ``proofs`` come from :mod:`book.course.prove`."""
+    made = [
+        _equal(
+            f"problems.{proof['chapter'].replace('_', '-')}.proven",
+            f"{CHAPTERS[proof['chapter']]}: {proof['problems']} stubs fail, {proof['problems']} solutions pass all "
+            f"{proof['tests']} tests, and each of {proof['mistakes']} planted mistakes fails the test meant for it.",
+            len(proof["faults"]),
+            0,
+            bound="exactly 0 exceptions",
+        )
+        for proof in proofs
+    ]
+    return {"problems": [asdict(claim) for claim in made]} if made else {}
 
 
 def cards(claims: list[dict[str, Any]]) -> str:

@@ -41,6 +41,7 @@ def polish(site: Path, terms: Sequence[Term] = ()) -> None:
         root = "../" * len(page.relative_to(site).parent.parts)
         _script_for(soup, ".digit-demo", f"{root}_static/digit_demo.js")
         _script_for(soup, ".book-filter", f"{root}_static/filter.js")
+        _script_for(soup, ".book-quiz", f"{root}_static/quiz.js")
         if page.parent.name == "notebooks":
             linker.link(soup, page.stem, root)
         page.write_text(str(soup), encoding="utf-8")

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from book import BookError, glossary, polish, stage
+from book.course import slides
 from book.files import sha256, write_atomically, write_if_changed
 from book.paths import Paths
 
@@ -34,7 +35,7 @@ def render(paths: Paths) -> Path:
         If npm cannot deliver the assets, or jupyter-book reports an error or a warning.
     """
     modules = assets(paths)
-    missing = stage.stage(paths, _katex(modules) | _onnx_runtime(modules))
+    missing = stage.stage(paths, _katex(modules) | _onnx_runtime(modules) | _reveal(modules))
     if missing:
         print(f"Without results, because not executed since the last change: {', '.join(missing)}.")
     digest = _digest(paths)
@@ -82,6 +83,13 @@ def _katex(modules: Path) -> dict[str, Path]:
 def _onnx_runtime(modules: Path) -> dict[str, Path]:
     dist = modules / "onnxruntime-web" / "dist"
     return {f"onnxruntime-web/{name}": dist / name for name in ONNX_RUNTIME}
+
+
+def _reveal(modules: Path) -> dict[str, Path]:
+    """What the slides of a chapter load: the presentation framework, its speaker's notes, the licence."""
+    package = modules / "reveal.js"
+    files = {"reveal.js": "dist/reveal.js", "reveal.css": "dist/reveal.css", "notes.js": "dist/plugin/notes.js"}
+    return {f"reveal/{name}": package / file for name, file in files.items()} | {"reveal/LICENSE": package / "LICENSE"}
 
 
 def _jupyter_book(paths: Paths) -> Path:
@@ -146,6 +154,7 @@ def _finish(paths: Paths, site: Path) -> None:
         if target.is_file():
             shutil.copyfile(source, target)
     polish.polish(new, glossary.read(paths))
+    slides.write(new)
     for leftover in [new / ".buildinfo", new / "objects.inv"]:
         leftover.unlink(missing_ok=True)
     old = paths.build / "html.old"

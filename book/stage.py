@@ -1,7 +1,7 @@
 """The tree that is rendered: pages with their generated parts, and the executed notebooks.
 
-Layout of the stage: pages at its root (``index.md``), chapters under ``notebooks/``, assets under ``assets/``. Files are
-written only when they change, so that a rebuild renders only what is new.
+Layout of the stage: pages at its root (``index.md``), chapters under ``notebooks/``, problem sets under ``problems/``,
+assets under ``assets/``. Files are written only when they change, so that a rebuild renders only what is new.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import yaml
 from nbformat.v4 import new_markdown_cell
 
 from book import BookError, artifacts, generated, museum
+from book.course import pages as course
+from book.course import problems
 from book.files import write_if_changed
 from book.outline import files
 from book.paths import Paths
 from book.sources import find
 
 PAGES = "book/pages/"
+PROBLEMS = "assignments/"  # staged under problems/
 
 
 def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
@@ -56,6 +59,16 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
                     f"_toc.yml names '{entry}', but there is no file '{paths.show(page)}'; add it, or remove the entry."
                 )
             put(f"{entry.removeprefix(PAGES)}.md", generated.fill(page.read_text(encoding="utf-8"), book))
+        elif entry.startswith(PROBLEMS):
+            name = Path(entry).name
+            if name not in book.problem_sets:
+                raise BookError(
+                    f"_toc.yml names '{entry}', but there is no '{entry}.ipynb'; add it, or remove the entry."
+                )
+            goals = course.objectives(_source(paths, f"notebooks/{name}"))
+            put(f"{course.address(name)}.md", course.page(book.problem_sets[name], goals))
+            student = nbformat.writes(course.student_notebook(book.problem_sets[name])) + "\n"
+            put(f"assets/problems/{name}.ipynb", student)
         else:
             name = Path(entry).name
             executed = book.notebooks.get(name)
@@ -65,7 +78,9 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
             for file, content in artifacts.of(source).items():
                 wanted.add(paths.stage / "assets" / "artifacts" / file)
                 write_if_changed(paths.stage / "assets" / "artifacts" / file, content)
-            put(f"{entry}.ipynb", nbformat.writes(_chapter(name, source, executed is not None)) + "\n")
+            chapter = _chapter(name, source, executed is not None)
+            course.with_course_material(chapter, book.quizzes.get(name), book.problem_sets.get(name))
+            put(f"{entry}.ipynb", nbformat.writes(chapter) + "\n")
     for file in sorted((paths.theme / "assets").rglob("*")):
         if file.is_file():
             _copy(file, paths.stage / "assets" / file.relative_to(paths.theme / "assets"), wanted)
@@ -89,20 +104,23 @@ def _contents(paths: Paths) -> dict:
         files(contents)
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise BookError(f"'{paths.show(file)}' is not a table of contents ({' '.join(str(error).split())}).") from error
-    listed = {Path(entry).name for entry in files(contents) if not entry.startswith(PAGES)}
-    unlisted = [p.stem for p in find(paths) if p.stem not in listed]
-    if unlisted:
-        raise BookError(f"_toc.yml does not list these notebooks: {', '.join(unlisted)}; add them.")
+    listed = set(files(contents))
+    unlisted = [f"notebooks/{p.stem}" for p in find(paths)] + [f"{PROBLEMS}{p.stem}" for p in problems.find(paths)]
+    missing = [name for name in unlisted if name not in listed]
+    if missing:
+        raise BookError(f"_toc.yml does not list these notebooks: {', '.join(missing)}; add them.")
     return contents
 
 
 def _strip(value):
-    """The same table of contents with pages at the root, so that their addresses are short."""
+    """The same table of contents with pages at the root, so that their addresses are short, and problems by that name."""
     if isinstance(value, dict):
         return {k: _strip(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_strip(v) for v in value]
-    return value.removeprefix(PAGES) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return course.address(Path(value).name) if value.startswith(PROBLEMS) else value.removeprefix(PAGES)
 
 
 def _source(paths: Paths, entry: str) -> nbformat.NotebookNode:
