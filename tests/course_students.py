@@ -9,7 +9,6 @@ from pathlib import Path
 import nbformat
 
 from book.course import problems
-from book.course.notebooks import students_code  # noqa: F401  (what a student begins with)
 from book.course.problems import Problem, ProblemSet
 
 
@@ -85,6 +84,7 @@ attempt("rename", lambda: os.rename(os.path.join(course, "gradebook.db"), "book.
 attempt("chmod", lambda: open(os.path.join(course, "gradebook.db"), "r+b"))
 attempt("program", lambda: subprocess.run(["cat", {files}[0]], check=True, capture_output=True))
 attempt("tcp", lambda: socket.create_connection(("127.0.0.1", {port}), timeout=2))
+attempt("udp", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", {port})))
 attempt("listen", lambda: socket.create_server(("127.0.0.1", 0)))
 attempt("kill parent", lambda: os.kill({grader}, signal.SIGTERM))
 attempt("kill launcher", lambda: os.kill(os.getppid() or {grader}, signal.SIGTERM))
@@ -104,12 +104,13 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 attempt("large file", file_of_a_gigabyte)
 attempt("core", lambda: __import__("resource").setrlimit(__import__("resource").RLIMIT_DATA, (-1, -1)))
 attempt("trace", lambda: ctypes.CDLL(None).ptrace(16, {grader}, 0, 0) and 1 / 0)
+open("left-behind.txt", "w").write("for whoever comes next")
 print("DEEDS", deeds)
 '''
 
 
 def thief(course: Path, files: list[Path], writes: list[Path], port: int, grader: int) -> str:
-    """The code of a student who tries to reach what is none of theirs."""
+    """A cell of a student who tries to reach what is none of theirs."""
     facts = {"course": json.dumps(str(course)), "files": json.dumps([str(file) for file in files]), "port": port,
              "writes": json.dumps([str(file) for file in writes]), "home": json.dumps(str(Path.home())), "grader": grader}  # fmt: skip
     code = THIEF
