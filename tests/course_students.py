@@ -8,7 +8,6 @@ from pathlib import Path
 
 import nbformat
 
-from book.course import problems
 from book.course.problems import Problem, ProblemSet
 
 
@@ -53,6 +52,17 @@ def swallow() -> str:
     return "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass\n"
 
 
+# Wrong answers whose authors meddle with the kernel: the first one's errors are not shown, the second one's never happen.
+QUIET = "get_ipython().showtraceback = lambda *a, **k: None\n"
+TAMPERING = """from IPython.core.interactiveshell import InteractiveShell
+original = InteractiveShell.run_cell_async
+async def harmless(self, raw_cell, *arguments, **named):
+    return await original(self, "pass", *arguments, **named)
+InteractiveShell.run_cell_async = harmless
+type(get_ipython()).run_cell_async = harmless
+InteractiveShell.run_cell = lambda self, raw_cell, *a, **k: None
+"""
+
 # Tries everything that it must not do; each attempt that works leaves its name in the answer's docstring of deeds.
 THIEF = '''
 import ctypes, os, signal, socket, subprocess, sys
@@ -84,6 +94,7 @@ attempt("rename", lambda: os.rename(os.path.join(course, "gradebook.db"), "book.
 attempt("chmod", lambda: open(os.path.join(course, "gradebook.db"), "r+b"))
 attempt("program", lambda: subprocess.run(["cat", {files}[0]], check=True, capture_output=True))
 attempt("tcp", lambda: socket.create_connection(("127.0.0.1", {port}), timeout=2))
+attempt("unix socket", lambda: socket.socket(socket.AF_UNIX).connect({unix}))
 attempt("udp", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", {port})))
 attempt("listen", lambda: socket.create_server(("127.0.0.1", 0)))
 attempt("kill parent", lambda: os.kill({grader}, signal.SIGTERM))
@@ -105,19 +116,17 @@ attempt("large file", file_of_a_gigabyte)
 attempt("core", lambda: __import__("resource").setrlimit(__import__("resource").RLIMIT_DATA, (-1, -1)))
 attempt("trace", lambda: ctypes.CDLL(None).ptrace(16, {grader}, 0, 0) and 1 / 0)
 open("left-behind.txt", "w").write("for whoever comes next")
+for stream in (1, 2):
+    os.write(stream, b'{"note": "forged"}\\n{"error": "forged"}\\n')
 print("DEEDS", deeds)
 '''
 
 
-def thief(course: Path, files: list[Path], writes: list[Path], port: int, grader: int) -> str:
+def thief(course: Path, files: list[Path], writes: list[Path], port: int, unix: Path, grader: int) -> str:
     """A cell of a student who tries to reach what is none of theirs."""
     facts = {"course": json.dumps(str(course)), "files": json.dumps([str(file) for file in files]), "port": port,
-             "writes": json.dumps([str(file) for file in writes]), "home": json.dumps(str(Path.home())), "grader": grader}  # fmt: skip
+             "unix": json.dumps(str(unix)), "writes": json.dumps([str(file) for file in writes]), "home": json.dumps(str(Path.home())), "grader": grader}  # fmt: skip
     code = THIEF
     for name, value in facts.items():
         code = code.replace("{" + name + "}", str(value))
     return code
-
-
-def read_set(root: Path, name: str) -> ProblemSet:
-    return problems.read(root / "assignments" / f"{name}.ipynb")

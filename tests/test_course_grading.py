@@ -5,8 +5,10 @@ The round trip needs nbgrader's environment. Everything in it is graded once, by
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib
+import io
 import json
 import os
 import shutil
@@ -19,7 +21,7 @@ from pathlib import Path
 import bs4
 import nbformat
 import pytest
-from course_students import answers, hand_in, points, read_set, swallow, thief
+from course_students import QUIET, TAMPERING, answers, hand_in, points, swallow, thief
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book import BookError, environment
@@ -31,8 +33,8 @@ from conftest import DEADLINE
 CHAPTER, SMALL = "03_backprop_math", "90_small"
 SETS = sorted((REPOSITORY / "assignments").glob("*.ipynb"))
 sys.path.insert(0, str(REPOSITORY / "engines" / "nbgrader"))
-review = importlib.import_module("review")
-submissions = importlib.import_module("submissions")
+review, submissions = (importlib.import_module(name) for name in ("review", "submissions"))
+del sys.path[0]
 
 
 def small_set() -> nbformat.NotebookNode:
@@ -160,7 +162,7 @@ def test_mistakes_are_one_sentence_and_lose_nothing(root, tmp_path, capsys, monk
     refused(capsys, root, "make", "--output", full, words=("full", "no course", "--output"))
     refused(capsys, root, "make", "--output", tmp_path / "what[1]", words=("'['",))
     refused(capsys, root, "grade", full, words=("is no course", "course make"))
-    refused(capsys, root, "grade", full, "--seconds", "0", words=("--seconds 0",))
+    refused(capsys, root, "grade", full, "--seconds", "0", words=("--seconds 0", "3600"))
     refused(capsys, root, "grade", full, "--memory-mib", "3", words=("--memory-mib 3",))
     refused(capsys, root, "grades", tmp_path / "none", words=("is no course",))
     monkeypatch.setattr(grading, "PYTHON", tmp_path / "python")
@@ -233,6 +235,7 @@ class Course:
     connections: list[str]
     forbidden: list[Path]
     separate: bool
+    said: str
 
     def page(self, student: str, assignment: str = CHAPTER) -> str:
         return (self.folder / "feedback" / student / assignment / f"{assignment}.html").read_text(encoding="utf-8")
@@ -268,7 +271,7 @@ def graded(nbgrader_python, root, tmp_path_factory) -> Course:
     perfect = give("perfect", {})
     give("mistakes", {problem.id: problem.mistakes[0].code for problem in sets[CHAPTER].problems})
     give("crash", {"output-error": "raise ValueError('of my own')", "two-layers": "import os\nos._exit(1)"})
-    give("loop", {first: "def forward(x, W, b):\n    while True:\n        pass", "kink": swallow()})
+    give("loop", {first: "while True:\n    pass", "kink": swallow()})
     forbidden = [folder / "stolen", folder / "submitted" / "perfect" / "stolen", place / "stolen", nbgrader_python.parent / "stolen",
                  Path("/tmp") / f"stolen-{os.getpid()}"]  # fmt: skip
     files = [folder / "gradebook.db", folder / "source" / CHAPTER / f"{CHAPTER}.ipynb", perfect,
@@ -276,7 +279,10 @@ def graded(nbgrader_python, root, tmp_path_factory) -> Course:
     sockets = [socket.create_server(("127.0.0.1", 0))]
     sockets.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     sockets[1].bind(sockets[0].getsockname())
-    steal = thief(folder, files, forbidden, sockets[0].getsockname()[1], os.getpid())
+    sockets.append(socket.socket(socket.AF_UNIX))
+    sockets[2].bind(str(place / "unix"))
+    sockets[2].listen()
+    steal = thief(folder, files, forbidden, sockets[0].getsockname()[1], place / "unix", os.getpid())
 
     def steals(notebook):
         notebook.cells.insert(0, new_code_cell(steal))
@@ -284,9 +290,11 @@ def graded(nbgrader_python, root, tmp_path_factory) -> Course:
         notebook.cells.append(new_code_cell("print('<script src=https://example.org/x.js></script>')"))
         notebook.cells.append(new_markdown_cell("![](https://example.org/x.png)<iframe src='https://example.org'></iframe>"))
 
-    give("thief", {"kink": "def safe_to_check(x, W, b, h):\n    return 5\ndef close(*a):\n    return True\n"}, steals)
+    give("thief", {"output-error": "def output_error(a, y):\n    return a\n\ndef close(*anything):\n    return True"}, steals)
     hand_in(folder, "zoe", SMALL, {"two": f"# {marks['zoe']}\nimport os\nprint(sorted(os.listdir('.')))\n"
                                    + sets[SMALL].problems[0].solution})  # fmt: skip
+    for student, meddling in (("quiet", QUIET), ("tampering", TAMPERING)):
+        hand_in(folder, student, SMALL, {"two": meddling + "def two():\n    return 3"})
     for student, content in {"garbled": b"{ this is no notebook", "empty": b"{}"}.items():
         hand_in(folder, student, CHAPTER, {}).write_bytes(content)
     wrong = hand_in(folder, "misnamed", CHAPTER, good)
@@ -296,15 +304,17 @@ def graded(nbgrader_python, root, tmp_path_factory) -> Course:
     link.symlink_to(files[1])
     (folder / "submitted" / "not a student!").mkdir()
     before = (folder / "source" / CHAPTER / f"{CHAPTER}.ipynb").read_bytes()
-    assert call(root, "grade", folder, "--seconds", "2") == 0
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert call(root, "grade", folder, "--seconds", "5") == 0
     assert call(root, "feedback", folder) == 0
     assert call(root, "grades", folder, "--output", place / "grades.csv") == 0
     assert (folder / "source" / CHAPTER / f"{CHAPTER}.ipynb").read_bytes() == before
     connections = []
-    for kind, end in zip(("tcp", "udp"), sockets, strict=True):
+    for kind, end in zip(("tcp", "udp", "unix"), sockets, strict=True):
         end.settimeout(0.05)
         try:
-            end.accept() if kind == "tcp" else end.recv(1)
+            end.recv(1) if kind == "udp" else end.accept()
             connections.append(kind)
         except TimeoutError:
             pass
@@ -313,7 +323,7 @@ def graded(nbgrader_python, root, tmp_path_factory) -> Course:
                            capture_output=True, check=True, timeout=DEADLINE)  # fmt: skip
     lines = csv.DictReader((place / "grades.csv").read_text(encoding="utf-8").splitlines())
     return Course(folder, root, sets, {line["student"]: line for line in lines}, marks, connections, forbidden,
-                  json.loads(probe.stdout)["namespaces"])  # fmt: skip
+                  json.loads(probe.stdout)["namespaces"], said.getvalue())  # fmt: skip
 
 
 def test_expected_scores_come_out(graded):
@@ -326,21 +336,24 @@ def test_expected_scores_come_out(graded):
         "mistakes": mistakes,
         "crash": {**of, "output-error": 0, "two-layers": 0, "kink": 0},
         "loop": {**of, "layer-product": 0, "kink": 0},
-        "thief": {**of, "kink": 0},
+        "thief": {**of, "output-error": 0},
         **dict.fromkeys(("garbled", "empty", "misnamed", "linked"), dict.fromkeys(of, 0)),
     }
     for student, each in expected.items():
         line = graded.grades[student]
         assert (line["points"], line["out_of"]) == (f"{sum(each.values())}", f"{full}"), line
         assert line["problems"] == "; ".join(f"{name} {each[name]}/{of[name]}" for name in of), student
-    assert graded.grades["zoe"]["points"] == "3"
-    assert set(graded.grades) == {*expected, "zoe"}
+    small = {student: graded.grades[student]["points"] for student in ("zoe", "quiet", "tampering")}
+    assert small == {"zoe": "3", "quiet": "1", "tampering": "0"}
+    assert set(graded.grades) == {*expected, *small}
 
 
 def test_state_and_reason_say_what_happened(graded):
     said = {student: (line["state"], line["reason"]) for student, line in graded.grades.items()}
-    for student in ("perfect", "mistakes", "thief", "zoe"):
+    for student in ("perfect", "mistakes", "thief", "zoe", "quiet"):
         assert said[student] == ("graded", "")
+    assert said["tampering"][0] == "stopped"
+    assert "changed how errors are reported" in said["tampering"][1]
     assert said["crash"] == ("stopped", "The code ended the kernel. 9 of 22 tests did not run.")
     assert said["loop"] == ("stopped", "The code ran too long and ignored the interrupt. 5 of 22 tests did not run.")
     for student, word in {"garbled": "not a notebook", "empty": "not a notebook", "linked": "is a link",
@@ -348,6 +361,16 @@ def test_state_and_reason_say_what_happened(graded):
         assert said[student][0] == "not graded"
         assert word in said[student][1]
         assert word.replace("_", "") in bs4.BeautifulSoup(graded.page(student), "html.parser").get_text().replace("_", "")
+
+
+def test_the_command_line_tells_of_each_submission_and_believes_no_student(graded):
+    lines = graded.said.splitlines()
+    assert len([line for line in lines if line.startswith("  ") and ", " in line and CHAPTER in line]) == 9
+    assert f"  perfect, {CHAPTER}: graded." in lines
+    assert f"  thief, {CHAPTER}: graded. Worth a look." in lines
+    assert any("not a student!" in line for line in lines)
+    assert lines[-1] == "12 submissions, 7 of them not graded in full."
+    assert "forged" not in graded.said
 
 
 def test_only_suspicious_code_is_marked_for_review(graded):
@@ -362,7 +385,7 @@ def test_the_thief_got_nothing(graded):
     allowed = [] if graded.separate else ["udp"]
     assert says.rstrip().endswith(f"DEEDS {[deed for deed in allowed if f'{deed} WORKED' in says]}"), says
     assert says.count(" failed: ") > 30
-    assert graded.connections == [] or not graded.separate
+    assert [way for way in graded.connections if way not in allowed] == []
     assert [file for file in graded.forbidden if file.exists()] == []
 
 
@@ -438,7 +461,7 @@ def test_a_second_make_keeps_what_students_did(graded, capsys):
     original = file.read_text(encoding="utf-8")
     file.write_text(original.replace("'It is positive.'", "'It is above zero.'"), encoding="utf-8")
     try:
-        refused(capsys, graded.root, "make", "--output", graded.folder, words=(SMALL, "'zoe'", "nothing was changed"))
+        refused(capsys, graded.root, "make", "--output", graded.folder, words=(SMALL, "'quiet'", "nothing was changed"))
     finally:
         file.write_text(original, encoding="utf-8")
     assert everything() == before
@@ -450,9 +473,9 @@ def test_a_wrong_name_is_one_sentence(graded, capsys):
 
 
 def test_without_landlock_grading_is_refused(graded, monkeypatch, tmp_path):
-    code = ("import sys, argparse; sys.path.insert(0, sys.argv[1]); import driver, subprocess\n"
-            "driver.subprocess.run = lambda *a, **k: subprocess.CompletedProcess(a, 0, '{\"landlock\": 0, \"readable\": []}')\n"
-            "try:\n    driver.isolation(driver.Path('/'), driver.Limits())\nexcept driver.Refused as r:\n    print(r)")  # fmt: skip
+    code = ("import sys, argparse; sys.path.insert(0, sys.argv[1]); import autograde, subprocess\n"
+            "autograde.subprocess.run = lambda *a, **k: subprocess.CompletedProcess(a, 0, '{\"landlock\": 0, \"readable\": []}')\n"
+            "try:\n    autograde.isolation(autograde.Path('/'), autograde.Limits())\nexcept autograde.Refused as r:\n    print(r)")  # fmt: skip
     done = subprocess.run([str(grading.PYTHON), "-c", code, str(REPOSITORY / "engines" / "nbgrader")], capture_output=True,
                           text=True, timeout=DEADLINE, check=True)  # fmt: skip
     assert "no Landlock" in done.stdout

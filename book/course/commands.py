@@ -33,9 +33,9 @@ def grade(options: argparse.Namespace, paths: Paths) -> int:
             continue
         count += 1
         stopped += report["state"] != "graded"
-        how = " (unchanged)" if report["kept"] else ""
-        review = "  Worth a look." if report["review"] else ""
-        print(f"  {report['student']}, {report['assignment']}: {report['state']}{how}. {report['reason']}{review}".rstrip(), flush=True)
+        says = [report["state"] + (" (unchanged)." if report["kept"] else "."), report["reason"]]
+        says.append("Worth a look." if report["review"] else "")
+        print(f"  {report['student']}, {report['assignment']}: {' '.join(filter(None, says))}", flush=True)
     print(f"{count} submissions, {stopped} of them not graded in full.")
     return 0
 

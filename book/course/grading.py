@@ -46,7 +46,7 @@ def call(command: str, course: Path, *options: str) -> Iterator[dict[str, Any]]:
                         "python3 -m book setup --engine nbgrader")  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "JUPYTER"))}
     environment["PATH"] = f"{PYTHON.parent}{os.pathsep}{environment.get('PATH', '')}"  # nbgrader calls alembic by name
-    log = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would fill up and stop the driver
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed below); a pipe that nobody reads would fill up and stop the driver
     process = subprocess.Popen(
         [str(PYTHON), str(_ENGINE / "driver.py"), command, str(course), "--stub", STUB, *options],
         stdout=subprocess.PIPE, stderr=log, text=True, env=environment, stdin=subprocess.DEVNULL,
@@ -102,10 +102,10 @@ def opened(course: Path) -> Iterator[Path]:
 def grade(course: Path, *, assignment: str | None, student: str | None, seconds: float, memory_mib: int, unsafe: bool,
           force: bool) -> Iterator[dict[str, Any]]:  # fmt: skip
     """Grade what students have handed in, and yield a report on each submission."""
-    if not seconds >= 1:
-        raise BookError(f"--seconds {seconds:g} is too short for a test; give at least 1.")
-    if memory_mib < 256:
-        raise BookError(f"--memory-mib {memory_mib} is too little for NumPy; give at least 256.")
+    if not 1 <= seconds <= 3600:
+        raise BookError(f"--seconds {seconds:g} is no time limit for a cell; give a number from 1 to 3600.")
+    if not 256 <= memory_mib <= 2**20:
+        raise BookError(f"--memory-mib {memory_mib} is no limit that NumPy can work with; give a number from 256 to {2**20}.")
     with opened(course) as folder:
         options = ["--seconds", str(seconds), "--memory-mib", str(memory_mib)]
         options += [*_chosen(folder, assignment, student), *["--unsafe"] * unsafe, *["--force"] * force]

@@ -16,6 +16,7 @@ _NAMES = {"get_ipython", "__builtins__", "__import__", "eval", "exec", "compile"
           "delattr", "breakpoint", "open", "input", "In", "Out", "_ih", "_oh", "exit", "quit"}  # fmt: skip
 _USUAL = {"numpy", "scipy", "sklearn.metrics"}
 _BUILTINS = {name for name in dir(builtins) if not name.startswith("_")}
+_FRAMES = {"f_back", "f_globals", "f_locals", "_getframe", "tb_frame", "gi_frame"}
 
 
 def remarks(source: Any, notebook: Any) -> list[str]:
@@ -57,11 +58,13 @@ def of_code(code: str, protected: set[str]) -> list[str]:
                 root = root.value
             if isinstance(root, ast.Name) and root.id in modules:
                 found.append(f"changes '{root.id}.{node.attr}'")
-        elif isinstance(node, ast.Attribute) and node.attr.startswith("__") and node.attr not in ("__name__", "__init__"):
-            found.append(f"uses '{node.attr}'")
-        elif isinstance(node, ast.Attribute) and node.attr in ("f_back", "f_globals", "f_locals", "_getframe", "tb_frame"):
+        elif isinstance(node, ast.Attribute) and (node.attr in _FRAMES or _special(node.attr)):
             found.append(f"uses '{node.attr}'")
     return found
+
+
+def _special(name: str) -> bool:
+    return name.startswith("__") and name not in ("__name__", "__init__")
 
 
 def defined(code: str, *, imports: bool = True) -> set[str]:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 MIB = 2**20
 _NAMESPACES = 0x10000000 | 0x40000000 | 0x20000000 | 0x08000000  # users, network, processes, System V objects
-_END_WITH_PARENT = 1
 # What Python, NumPy and the C library read. Nothing here says anything about a course.
 _LIBRARIES = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/passwd", "/etc/group",
               "/etc/nsswitch.conf", "/sys/devices/system/cpu", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
@@ -57,6 +56,7 @@ def separate() -> bool:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+        Path("/proc/sys/user/max_user_namespaces").write_text("0")  # of this namespace: no second one inside
     except OSError:
         pass  # then the process has no name; its rights are the same
     return True
@@ -80,6 +80,46 @@ def lock_in(folders: list[str]) -> None:
         rules.restrict()
 
 
+def drop_rights() -> None:
+    """Give up all capabilities: those of the superuser, and those that a namespace of one's own brings."""
+    class Header(ctypes.Structure):
+        _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+    class Data(ctypes.Structure):
+        _fields_ = [("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32)]
+
+    if ctypes.CDLL(None, use_errno=True).capset(ctypes.byref(Header(0x20080522, 0)), ctypes.byref((Data * 2)())) != 0:
+        raise OSError(ctypes.get_errno(), "the rights of the process cannot be given up")
+
+
+def call_nobody() -> None:
+    """Forbid ``connect`` by a filter of system calls: Landlock lets a process call other programs' Unix sockets until 7.1.
+
+    The kernel itself only answers. Where the machine's numbers of system calls are not known here, nothing is done.
+    """
+    architecture, connect = {"x86_64": (0xC000003E, 42), "aarch64": (0xC00000B7, 203)}.get(os.uname().machine, (0, 0))
+    if not architecture:
+        return
+    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06  # of the classic Berkeley packet filter
+    steps = [(load, 0, 0, 4), (equal, 0, 4, architecture), (load, 0, 0, 0), (equal, 2, 0, connect),
+             (equal, 1, 0, 425), (at_least, 0, 1, 0x40000000), (answer, 0, 0, 0x00050001), (answer, 0, 0, 0x7FFF0000)]  # fmt: skip
+
+    class Step(ctypes.Structure):
+        _fields_ = [("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("value", ctypes.c_uint32)]
+
+    class Program(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_uint16), ("steps", ctypes.POINTER(Step))]
+
+    filter_ = (Step * len(steps))(*(Step(*step) for step in steps))
+    if ctypes.CDLL(None, use_errno=True).prctl(22, 2, ctypes.byref(Program(len(steps), filter_)), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "system calls cannot be filtered")
+
+
+def end_with_parent() -> None:
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 def clean_environment(home: str) -> None:
     keep = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ}
     os.environ.clear()
@@ -90,8 +130,7 @@ def clean_environment(home: str) -> None:
 
 def main(limits_file: str, connection_file: str) -> None:
     limits = json.loads(Path(limits_file).read_text())
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_END_WITH_PARENT, signal.SIGKILL)
+    end_with_parent()
     isolated = not limits["unsafe"]
     own_processes = isolated and separate()
     child = os.fork() if own_processes else 0  # the first process of its own world: when it ends, all of it ends
@@ -99,13 +138,15 @@ def main(limits_file: str, connection_file: str) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is meant for the cell
         _, status = os.waitpid(child, 0)
         os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
-    libc.prctl(_END_WITH_PARENT, signal.SIGKILL)
+    end_with_parent()
     limit(limits, own_processes)
     os.umask(0o077)
     os.chdir(limits["home"])
     clean_environment(limits["home"])
     if isolated:
         lock_in([limits["home"], limits["sockets"]])
+        drop_rights()
+        call_nobody()
     for entry in limits["forget"]:
         sys.path[:] = [path for path in sys.path if os.path.abspath(path) != entry]
     sys.path.insert(0, limits["home"])
