@@ -116,8 +116,12 @@ attempt("large file", file_of_a_gigabyte)
 attempt("core", lambda: __import__("resource").setrlimit(__import__("resource").RLIMIT_DATA, (-1, -1)))
 attempt("trace", lambda: ctypes.CDLL(None).ptrace(16, {grader}, 0, 0) and 1 / 0)
 open("left-behind.txt", "w").write("for whoever comes next")
-for stream in (1, 2):
-    os.write(stream, b'{"note": "forged"}\\n{"error": "forged"}\\n')
+for stream in os.listdir("/proc/self/fd"):
+    try:
+        if os.readlink("/proc/self/fd/" + stream).startswith(("/", "pipe:")):
+            os.write(int(stream), b'{"note": "forged"}\\n{"error": "forged"}\\n')
+    except OSError:
+        pass
 print("DEEDS", deeds)
 '''
 

@@ -383,7 +383,7 @@ def test_only_suspicious_code_is_marked_for_review(graded):
 def test_the_thief_got_nothing(graded):
     says = graded.ran("thief").cells[0].outputs[0].text
     allowed = [] if graded.separate else ["udp"]
-    assert says.rstrip().endswith(f"DEEDS {[deed for deed in allowed if f'{deed} WORKED' in says]}"), says
+    assert f"\nDEEDS {[deed for deed in allowed if f'{deed} WORKED' in says]}\n" in says, says
     assert says.count(" failed: ") > 30
     assert [way for way in graded.connections if way not in allowed] == []
     assert [file for file in graded.forbidden if file.exists()] == []
