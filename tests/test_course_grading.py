@@ -234,7 +234,6 @@ class Course:
     marks: dict[str, str]
     connections: list[str]
     forbidden: list[Path]
-    separate: bool
     said: str
 
     def page(self, student: str, assignment: str = CHAPTER) -> str:
@@ -319,11 +318,9 @@ def graded(nbgrader_python, root, tmp_path_factory) -> Course:
         except TimeoutError:
             pass
         end.close()
-    probe = subprocess.run([str(nbgrader_python), "-I", str(REPOSITORY / "engines" / "nbgrader" / "sandbox.py"), "--probe"],
-                           capture_output=True, check=True, timeout=DEADLINE)  # fmt: skip
     lines = csv.DictReader((place / "grades.csv").read_text(encoding="utf-8").splitlines())
     return Course(folder, root, sets, {line["student"]: line for line in lines}, marks, connections, forbidden,
-                  json.loads(probe.stdout)["namespaces"], said.getvalue())  # fmt: skip
+                  said.getvalue())  # fmt: skip
 
 
 def test_expected_scores_come_out(graded):
@@ -382,10 +379,9 @@ def test_only_suspicious_code_is_marked_for_review(graded):
 
 def test_the_thief_got_nothing(graded):
     says = graded.ran("thief").cells[0].outputs[0].text
-    allowed = [] if graded.separate else ["udp"]
-    assert f"\nDEEDS {[deed for deed in allowed if f'{deed} WORKED' in says]}\n" in says, says
+    assert "\nDEEDS []\n" in says, says
     assert says.count(" failed: ") > 30
-    assert [way for way in graded.connections if way not in allowed] == []
+    assert graded.connections == []
     assert [file for file in graded.forbidden if file.exists()] == []
 
 

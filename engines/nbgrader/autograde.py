@@ -121,8 +121,6 @@ def isolation(root: Path, limits: Limits) -> None:
     for path in able["readable"]:
         if root.is_relative_to(path):
             raise Refused(f"The course lies in '{path}', which students' code may read; move it out of there.")
-    if able["landlock"] < 4 and not able["namespaces"]:
-        say(note=f"Landlock {able['landlock']} of this system does not forbid network connections.")
     if able["landlock"] < 6 and not able["namespaces"]:
         say(note=f"Landlock {able['landlock']} of this system does not forbid signals to your other programs.")
 

@@ -8,6 +8,7 @@ be taken off again; at last ipykernel. ``--probe`` prints, as JSON, which of the
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -93,16 +94,22 @@ def drop_rights() -> None:
 
 
 def call_nobody() -> None:
-    """Forbid ``connect`` by a filter of system calls: Landlock lets a process call other programs' Unix sockets until 7.1.
+    """Forbid, by a filter of system calls, ``connect`` and every kind of socket but Unix sockets.
 
-    The kernel itself only answers. Where the machine's numbers of system calls are not known here, nothing is done.
+    Landlock forbids TCP alone until version 10, and lets a process call other programs' Unix sockets until version 9. The
+    kernel of a notebook only answers. Where the numbers of the machine's system calls are not known here, nothing is done.
     """
-    architecture, connect = {"x86_64": (0xC000003E, 42), "aarch64": (0xC00000B7, 203)}.get(os.uname().machine, (0, 0))
-    if not architecture:
+    machine = {"x86_64": (0xC000003E, 42, 41), "aarch64": (0xC00000B7, 203, 198)}.get(os.uname().machine)
+    if machine is None:
         return
+    architecture, connect, socket = machine
     load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06  # of the classic Berkeley packet filter
-    steps = [(load, 0, 0, 4), (equal, 0, 4, architecture), (load, 0, 0, 0), (equal, 2, 0, connect),
-             (equal, 1, 0, 425), (at_least, 0, 1, 0x40000000), (answer, 0, 0, 0x00050001), (answer, 0, 0, 0x7FFF0000)]  # fmt: skip
+    steps = [
+        (load, 0, 0, 4), (equal, 0, 7, architecture),  # another architecture's calls: no
+        (load, 0, 0, 0), (equal, 5, 0, connect), (equal, 4, 0, 425), (at_least, 3, 0, 0x40000000),  # 425: io_uring_setup
+        (equal, 0, 3, socket), (load, 0, 0, 16), (equal, 1, 0, 1),  # the family must be AF_UNIX
+        (answer, 0, 0, 0x00050000 + errno.EOPNOTSUPP), (answer, 0, 0, 0x7FFF0000),  # no, in a way that ZeroMQ survives; yes
+    ]  # fmt: skip
 
     class Step(ctypes.Structure):
         _fields_ = [("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("value", ctypes.c_uint32)]
