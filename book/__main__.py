@@ -88,7 +88,9 @@ def _course(course: argparse.ArgumentParser) -> None:
     def step(name: str, text: str) -> argparse.ArgumentParser:
         return steps.add_parser(name, help=text, description=text)
 
-    make = step("make", "make or renew a course: students' and instructor's notebooks, slides, what the autograder needs")
+    make = step(
+        "make", "make or renew a course: students' and instructor's notebooks, slides, what the autograder needs"
+    )
     make.add_argument("--chapters", nargs="+", default=[], metavar="CHAPTER",
                       help="numbers or names of chapters (default: all with a problem set)")  # fmt: skip
     make.add_argument("--output", type=Path, default=Path("course"), metavar="DIR", help="folder (default: course)")
@@ -102,8 +104,12 @@ def _course(course: argparse.ArgumentParser) -> None:
                        help="time limit of a cell; a notebook may use four times as much (default 30)")  # fmt: skip
     grade.add_argument("--memory-mib", type=int, default=1024, metavar="N", help="memory of a process (default 1024)")
     grade.add_argument("--force", action="store_true", help="grade again what is unchanged")
-    grade.add_argument("--unsafe", action="store_true", help="do not lock students' code in; only for code that you trust")
-    feedback.add_argument("--show-hidden", action="store_true", help="show hidden tests and all outputs to the students")
+    grade.add_argument(
+        "--unsafe", action="store_true", help="do not lock students' code in; only for code that you trust"
+    )
+    feedback.add_argument(
+        "--show-hidden", action="store_true", help="show hidden tests and all outputs to the students"
+    )
     grades = step("grades", "write the grades as CSV")
     grades.add_argument("folder", type=Path, metavar="DIR", help="the course")
     grades.add_argument("--output", type=Path, default=Path("grades.csv"), metavar="FILE", help="default: grades.csv")

@@ -64,7 +64,7 @@ InteractiveShell.run_cell = lambda self, raw_cell, *a, **k: None
 """
 
 # Tries everything that it must not do; each attempt that works leaves its name in the answer's docstring of deeds.
-THIEF = '''
+THIEF = """
 import ctypes, os, signal, socket, subprocess, sys
 deeds = []
 
@@ -123,7 +123,7 @@ for stream in os.listdir("/proc/self/fd"):
     except OSError:
         pass
 print("DEEDS", deeds)
-'''
+"""
 
 
 def thief(course: Path, files: list[Path], writes: list[Path], port: int, unix: Path, grader: int) -> str:

@@ -50,7 +50,9 @@ def small_set() -> nbformat.NotebookNode:
             cell(code, "from helpers.small import one", "set-up"),
             cell(text, "## Two\n\nWrite `two()`.", "problem", problem="two", level="easy", objective=1),
             cell(text, "One and one.", "hint"),
-            cell(code, "def two():\n    ### BEGIN SOLUTION\n    return one() + one()\n    ### END SOLUTION", "solution"),
+            cell(
+                code, "def two():\n    ### BEGIN SOLUTION\n    return one() + one()\n    ### END SOLUTION", "solution"
+            ),
             cell(code, "assert two() > 0, 'It is positive.'", "check", test="positive", points=1),
             cell(code, "assert two() == 2, 'One and one is not that.'", "hidden-test", test="exact", points=2),
             cell(code, "def two():\n    return 0", "mistake", fails="positive", why="Nothing is added to nothing."),
@@ -68,7 +70,9 @@ def root(tmp_path_factory) -> Path:
     shutil.copy(REPOSITORY / "assignments" / f"{CHAPTER}.ipynb", root / "assignments")
     nbformat.write(small_set(), root / "assignments" / f"{SMALL}.ipynb")
     (root / "helpers" / "__init__.py").write_text("")
-    (root / "helpers" / "small.py").write_text("from helpers.smaller import number\n\n\ndef one():\n    return number\n")
+    (root / "helpers" / "small.py").write_text(
+        "from helpers.smaller import number\n\n\ndef one():\n    return number\n"
+    )
     (root / "helpers" / "smaller.py").write_text("number = 1\n")
     (root / "helpers" / "unused.py").write_text("")
     site = root / "_build" / "html"
@@ -139,7 +143,9 @@ def test_helpers_come_with_what_they_import_and_no_more(root):
     assert notebooks.helpers_needed(problems.read(root / "assignments" / f"{CHAPTER}.ipynb"), root) == []
 
 
-@pytest.mark.parametrize(("wanted", "names"), [([], [CHAPTER, SMALL]), (["3"], [CHAPTER]), (["90_small", "3"], [CHAPTER, SMALL])])
+@pytest.mark.parametrize(
+    ("wanted", "names"), [([], [CHAPTER, SMALL]), (["3"], [CHAPTER]), (["90_small", "3"], [CHAPTER, SMALL])]
+)
 def test_chapters_are_named_by_number_or_name(root, wanted, names):
     assert [file.stem for file in kit.choose(Paths(root), wanted)] == names
 
@@ -195,11 +201,15 @@ def test_csv_is_no_formula_and_sorted():
     ],
 )
 def test_code_that_speaks_to_the_tests_is_marked(code, word):
-    assert any(word in remark for remark in review.of_code(code, {"close", "np"})), review.of_code(code, {"close", "np"})
+    assert any(word in remark for remark in review.of_code(code, {"close", "np"})), review.of_code(
+        code, {"close", "np"}
+    )
 
 
 def test_ordinary_code_is_not_marked():
-    code = "import numpy as np\nfrom scipy.special import expit\ndef f(x):\n    y = np.sqrt(x)\n    y[0] = 1\n    return y"
+    code = (
+        "import numpy as np\nfrom scipy.special import expit\ndef f(x):\n    y = np.sqrt(x)\n    y[0] = 1\n    return y"
+    )
     assert review.of_code(code, {"np", "expit", "close"}) == []
 
 
@@ -287,9 +297,15 @@ def graded(nbgrader_python, root, tmp_path_factory) -> Course:
         notebook.cells.insert(0, new_code_cell(steal))
         notebook.cells.append(new_code_cell("def close(*anything):\n    return True\nprint(In)\nOut, In"))
         notebook.cells.append(new_code_cell("print('<script src=https://example.org/x.js></script>')"))
-        notebook.cells.append(new_markdown_cell("![](https://example.org/x.png)<iframe src='https://example.org'></iframe>"))
+        notebook.cells.append(
+            new_markdown_cell("![](https://example.org/x.png)<iframe src='https://example.org'></iframe>")
+        )
 
-    give("thief", {"output-error": "def output_error(a, y):\n    return a\n\ndef close(*anything):\n    return True"}, steals)
+    give(
+        "thief",
+        {"output-error": "def output_error(a, y):\n    return a\n\ndef close(*anything):\n    return True"},
+        steals,
+    )
     hand_in(folder, "zoe", SMALL, {"two": f"# {marks['zoe']}\nimport os\nprint(sorted(os.listdir('.')))\n"
                                    + sets[SMALL].problems[0].solution})  # fmt: skip
     for student, meddling in (("quiet", QUIET), ("tampering", TAMPERING)):
@@ -357,7 +373,9 @@ def test_state_and_reason_say_what_happened(graded):
                           "misnamed": "my_homework.ipynb"}.items():  # fmt: skip
         assert said[student][0] == "not graded"
         assert word in said[student][1]
-        assert word.replace("_", "") in bs4.BeautifulSoup(graded.page(student), "html.parser").get_text().replace("_", "")
+        assert word.replace("_", "") in bs4.BeautifulSoup(graded.page(student), "html.parser").get_text().replace(
+            "_", ""
+        )
 
 
 def test_the_command_line_tells_of_each_submission_and_believes_no_student(graded):
@@ -386,7 +404,9 @@ def test_the_thief_got_nothing(graded):
 
 
 def test_each_student_starts_in_an_empty_folder(graded):
-    answer = next(cell for cell in graded.ran("zoe", SMALL).cells if cell.metadata.get("nbgrader", {}).get("grade_id") == "two")
+    answer = next(
+        cell for cell in graded.ran("zoe", SMALL).cells if cell.metadata.get("nbgrader", {}).get("grade_id") == "two"
+    )
     assert answer.outputs[0].text.strip().endswith("'helpers']")
     assert "left-behind" not in str(answer.outputs)
 
@@ -394,7 +414,9 @@ def test_each_student_starts_in_an_empty_folder(graded):
 def test_nothing_of_one_student_reaches_another(graded):
     for file in [*graded.folder.glob("feedback/**/*.html"), *graded.folder.glob("autograded/**/*.ipynb")]:
         owner, text = file.parent.parent.name, file.read_text(encoding="utf-8")
-        assert [name for name, mark in graded.marks.items() if mark in text] == ([owner] if owner in graded.marks else [])
+        assert [name for name, mark in graded.marks.items() if mark in text] == (
+            [owner] if owner in graded.marks else []
+        )
     assert not list(graded.folder.rglob(".staging"))
 
 
@@ -432,7 +454,11 @@ def test_the_release_shows_stubs_and_checks_only(graded):
 
 
 def test_slides_come_with_what_they_load(graded):
-    kept = {str(file.relative_to(graded.folder)) for step in ("slides", "_static") for file in (graded.folder / step).rglob("*.*")}
+    kept = {
+        str(file.relative_to(graded.folder))
+        for step in ("slides", "_static")
+        for file in (graded.folder / step).rglob("*.*")
+    }
     assert kept == {f"slides/{CHAPTER}.html", "_static/s.css", "_static/fonts/f.woff2"}
 
 
@@ -448,7 +474,9 @@ def test_the_same_is_not_graded_twice_and_a_change_is(graded, capsys):
 
 def test_a_second_make_keeps_what_students_did(graded, capsys):
     def everything() -> dict[Path, bytes]:
-        return {file: file.read_bytes() for file in graded.folder.rglob("*") if file.is_file() and not file.is_symlink()}
+        return {
+            file: file.read_bytes() for file in graded.folder.rglob("*") if file.is_file() and not file.is_symlink()
+        }
 
     before = everything()
     assert call(graded.root, "make", "--output", graded.folder) == 0
@@ -481,4 +509,8 @@ def test_without_landlock_grading_is_refused(graded, monkeypatch, tmp_path):
 def test_an_absent_engine_is_one_sentence(graded, monkeypatch, tmp_path):
     monkeypatch.setattr(grading, "PYTHON", tmp_path / "python")
     with pytest.raises(BookError, match="setup --engine nbgrader"):
-        list(grading.grade(graded.folder, assignment=None, student=None, seconds=2, memory_mib=512, unsafe=False, force=False))
+        list(
+            grading.grade(
+                graded.folder, assignment=None, student=None, seconds=2, memory_mib=512, unsafe=False, force=False
+            )
+        )

@@ -105,14 +105,18 @@ def grade(course: Path, *, assignment: str | None, student: str | None, seconds:
     if not 1 <= seconds <= 3600:
         raise BookError(f"--seconds {seconds:g} is no time limit for a cell; give a number from 1 to 3600.")
     if not 256 <= memory_mib <= 2**20:
-        raise BookError(f"--memory-mib {memory_mib} is no limit that NumPy can work with; give a number from 256 to {2**20}.")
+        raise BookError(
+            f"--memory-mib {memory_mib} is no limit that NumPy can work with; give a number from 256 to {2**20}."
+        )
     with opened(course) as folder:
         options = ["--seconds", str(seconds), "--memory-mib", str(memory_mib)]
         options += [*_chosen(folder, assignment, student), *["--unsafe"] * unsafe, *["--force"] * force]
         yield from call("autograde", folder, *options)
 
 
-def feedback(course: Path, *, assignment: str | None, student: str | None, show_hidden: bool) -> Iterator[dict[str, Any]]:
+def feedback(
+    course: Path, *, assignment: str | None, student: str | None, show_hidden: bool
+) -> Iterator[dict[str, Any]]:
     """Write the feedback pages of graded submissions, and yield the place of each."""
     with opened(course) as folder:
         yield from call("feedback", folder, *_chosen(folder, assignment, student), *["--show-hidden"] * show_hidden)

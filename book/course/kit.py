@@ -62,7 +62,9 @@ def make(paths: Paths, chapters: list[str], folder: Path) -> Kit:
         same = record.get(name) == digest and (folder / "release" / name / f"{name}.ipynb").is_file()
         (kit.unchanged if same else kit.renewed).append(name)
     for name in kit.renewed:
-        handed_in = sorted(place.parent.name for step in ("submitted", "autograded") for place in (folder / step).glob(f"*/{name}"))
+        handed_in = sorted(
+            place.parent.name for step in ("submitted", "autograded") for place in (folder / step).glob(f"*/{name}")
+        )
         if handed_in:
             raise BookError(f"The problem set '{name}' has changed, but '{handed_in[0]}' has handed it in already; nothing was "
                             "changed. Grade with the old set, or make a new course with --output.")  # fmt: skip
@@ -90,19 +92,28 @@ def make(paths: Paths, chapters: list[str], folder: Path) -> Kit:
 def _record(folder: Path) -> dict[str, str]:
     odd = sorted(set(str(folder.resolve())) & set("*?[]{}%#"))
     if odd:
-        raise BookError(f"nbgrader cannot work in '{folder}' because of the '{odd[0]}' in its path; choose another with --output.")
+        raise BookError(
+            f"nbgrader cannot work in '{folder}' because of the '{odd[0]}' in its path; choose another with --output."
+        )
     if (folder / RECORD).is_file():
         try:
             return dict(json.loads((folder / RECORD).read_text(encoding="utf-8"))["assignments"])
         except (ValueError, KeyError, TypeError):
-            raise BookError(f"'{folder / RECORD}' is damaged; restore it, or make a new course with --output.") from None
+            raise BookError(
+                f"'{folder / RECORD}' is damaged; restore it, or make a new course with --output."
+            ) from None
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BookError(f"'{folder}' is there and is no course; nothing was changed. Choose another folder with --output.")
+        raise BookError(
+            f"'{folder}' is there and is no course; nothing was changed. Choose another folder with --output."
+        )
     return {}
 
 
 def _digest(paths: Paths, one: ProblemSet, source: NotebookNode) -> str:
-    parts = [nbformat.writes(source), *(file.read_text(encoding="utf-8") for file in notebooks.helpers_needed(one, paths.root))]
+    parts = [
+        nbformat.writes(source),
+        *(file.read_text(encoding="utf-8") for file in notebooks.helpers_needed(one, paths.root)),
+    ]
     return sha256("\0".join(parts))
 
 

@@ -57,13 +57,20 @@ def instructor(problem_set: ProblemSet) -> NotebookNode:
     cells = [new_markdown_cell(f"# {problem_set.title}: for the instructor\n\n{problem_set.introduction}"),
              new_code_cell(problem_set.set_up)]  # fmt: skip
     for problem in problem_set.problems:
-        cells.append(new_markdown_cell(f"{_task(problem)}\n\nLevel: {problem.level}. Objective {problem.objective} of the chapter."))
+        cells.append(
+            new_markdown_cell(
+                f"{_task(problem)}\n\nLevel: {problem.level}. Objective {problem.objective} of the chapter."
+            )
+        )
         cells.append(new_code_cell(problem.solution))
         for test in problem.tests:
             kind = "hidden" if test.hidden else "visible"
             cells.append(new_markdown_cell(f"Test `{test.name}` ({kind}), points: {test.points}"))
             cells.append(new_code_cell(test.code))
-        mistakes = [f"**{mistake.why}** Found by `{mistake.fails}`.\n\n```python\n{mistake.code}\n```" for mistake in problem.mistakes]
+        mistakes = [
+            f"**{mistake.why}** Found by `{mistake.fails}`.\n\n```python\n{mistake.code}\n```"
+            for mistake in problem.mistakes
+        ]
         cells.append(new_markdown_cell("### Usual mistakes\n\n" + "\n\n".join(mistakes)))
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
@@ -108,7 +115,9 @@ def _task(problem: Problem) -> str:
     return f"## {problem.title}\n\n{problem.text}\n\nPoints: {problem.points}.\n\n{hints}"
 
 
-def _code(code: str, name: str, *, locked: bool = False, solution: bool = False, points: int | None = None) -> NotebookNode:
+def _code(
+    code: str, name: str, *, locked: bool = False, solution: bool = False, points: int | None = None
+) -> NotebookNode:
     facts = {"schema_version": 3, "grade_id": name, "grade": points is not None, "solution": solution,
              "locked": locked or points is not None, "task": False}  # fmt: skip
     if points is not None:

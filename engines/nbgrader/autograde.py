@@ -43,20 +43,26 @@ class IsolatedExecute(NbGraderPreprocessor):
                 reason = f"{outcome.timeouts} cells were stopped after {limits.seconds:g} s."
             if tests - ran and not submission.fault:
                 reason += f" {len(tests - ran)} of {len(tests)} tests did not run."
-            record.update(state="stopped" if outcome.stopped else "graded", reason=reason.strip(), seconds=outcome.seconds)
+            record.update(
+                state="stopped" if outcome.stopped else "graded", reason=reason.strip(), seconds=outcome.seconds
+            )
         for index, cell in enumerate(nb.cells):
             if cell.cell_type == "code":
                 cell.outputs = text_only(cell.outputs)
                 if index in tests:
                     failed = [o for o in cell.outputs if o.output_type == "error"]
-                    cell.outputs = failed if index in ran or failed else [error("NotRun", f"Not run. {record['reason']}")]
+                    cell.outputs = (
+                        failed if index in ran or failed else [error("NotRun", f"Not run. {record['reason']}")]
+                    )
         return nb, resources
 
 
 def set_up_again(cells: list) -> dict[int, str]:
     """The set-up, to run once more between an answer and its first test: an answer cannot keep a name that the tests use."""
     code = next((cell.source for cell in cells if grade_id(cell) == "_set-up"), "")
-    after = {index for index, cell in enumerate(cells) if is_test(cell) and not any(map(is_test, cells[index - 1 : index]))}
+    after = {
+        index for index, cell in enumerate(cells) if is_test(cell) and not any(map(is_test, cells[index - 1 : index]))
+    }
     return dict.fromkeys(after, code) if code else {}
 
 
@@ -97,7 +103,9 @@ def autograde(root: Path, options: argparse.Namespace) -> None:
         except Exception as fault:
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
-            record.update(state="not graded", reason=f"nbgrader failed ({type(fault).__name__}: {fault})"[:300], digest="")
+            record.update(
+                state="not graded", reason=f"nbgrader failed ({type(fault).__name__}: {fault})"[:300], digest=""
+            )
         finally:
             end_all()
             shutil.rmtree(root / STAGE, ignore_errors=True)

@@ -63,7 +63,11 @@ def feedback(root: Path, options: argparse.Namespace) -> None:
 
     for place in sorted((root / "autograded").glob("*/*")):
         record = old_record(place)
-        if record is None or options.assignment not in (None, place.name) or options.student not in (None, place.parent.name):
+        if (
+            record is None
+            or options.assignment not in (None, place.name)
+            or options.student not in (None, place.parent.name)
+        ):
             continue
         if (place / f"{place.name}.ipynb").is_file():
             folder = course_folder(root, Config(), assignment_id=place.name, student_id=place.parent.name)

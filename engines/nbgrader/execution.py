@@ -126,7 +126,9 @@ def _manager(box: Path, limits: Limits) -> AsyncKernelManager:
     )  # fmt: skip
 
 
-async def _run(notebook, limits: Limits, manager: AsyncKernelManager, home: Path, before: dict[int, str], outcome: Outcome) -> None:
+async def _run(
+    notebook, limits: Limits, manager: AsyncKernelManager, home: Path, before: dict[int, str], outcome: Outcome
+) -> None:
     client = Client(notebook, km=manager, allow_errors=True, startup_timeout=120, iopub_timeout=4,
                     raise_on_iopub_timeout=False, coalesce_streams=True, resources={"metadata": {"path": str(home)}}, on_cell_executed=Client.replied)  # fmt: skip
     watch = None
@@ -139,7 +141,11 @@ async def _run(notebook, limits: Limits, manager: AsyncKernelManager, home: Path
         for index, cell in enumerate(list(notebook.cells)):
             if index in before:
                 await _unseen(client, before[index])
-            if cell.cell_type == "code" and cell.source.strip() and not await _cell(client, index, limits.seconds, end, outcome):
+            if (
+                cell.cell_type == "code"
+                and cell.source.strip()
+                and not await _cell(client, index, limits.seconds, end, outcome)
+            ):
                 break
         else:  # an error that must be seen
             word = secrets.token_hex(8)

@@ -47,7 +47,11 @@ def of_code(code: str, protected: set[str]) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [f"imports {alias.name}" for alias in node.names if alias.name.split(".")[0] in _MODULES]
-            found += [f"imports {a.name} as '{a.asname}'" for a in node.names if a.asname in protected and a.name not in _USUAL]
+            found += [
+                f"imports {a.name} as '{a.asname}'"
+                for a in node.names
+                if a.asname in protected and a.name not in _USUAL
+            ]
         elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in _MODULES:
             found.append(f"imports {node.module}")
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in _NAMES:

@@ -33,6 +33,7 @@ def readable() -> list[str]:
 
 def limit(limits: dict, separate: bool) -> None:
     """Set the limits of the process; they hold for whatever it starts, each process by itself."""
+
     def at_most(kind: int, value: int) -> None:
         _, hard = resource.getrlimit(kind)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -83,6 +84,7 @@ def lock_in(folders: list[str]) -> None:
 
 def drop_rights() -> None:
     """Give up all capabilities: those of the superuser, and those that a namespace of one's own brings."""
+
     class Header(ctypes.Structure):
         _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
 
@@ -112,7 +114,12 @@ def call_nobody() -> None:
     ]  # fmt: skip
 
     class Step(ctypes.Structure):
-        _fields_ = [("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("value", ctypes.c_uint32)]
+        _fields_ = [
+            ("code", ctypes.c_uint16),
+            ("yes", ctypes.c_uint8),
+            ("no", ctypes.c_uint8),
+            ("value", ctypes.c_uint32),
+        ]
 
     class Program(ctypes.Structure):
         _fields_ = [("length", ctypes.c_uint16), ("steps", ctypes.POINTER(Step))]

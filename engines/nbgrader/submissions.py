@@ -45,7 +45,11 @@ class Submission:
 def find(course: Path, assignment: str | None, student: str | None) -> tuple[list[Submission], list[str]]:
     """The submissions that lie in ``submitted/STUDENT/ASSIGNMENT/``, and sentences about what is out of place."""
     found, odd = [], []
-    known = {file.parent.name: file for file in sorted((course / "source").glob("*/*.ipynb")) if file.stem == file.parent.name}
+    known = {
+        file.parent.name: file
+        for file in sorted((course / "source").glob("*/*.ipynb"))
+        if file.stem == file.parent.name
+    }
     for folder in sorted((course / "submitted").glob("*")):
         if not folder.is_dir() or folder.is_symlink() or not NAME.fullmatch(folder.name):
             odd.append(f"submitted/{folder.name} is not the folder of a student (letters, digits, dots, dashes).")
