@@ -63,6 +63,10 @@ def _name_controls(soup: BeautifulSoup) -> None:
         visible = " ".join(button.get_text(" ").split())
         if visible and visible.lower() not in button["aria-label"].lower():
             del button["aria-label"]
+    for summary in soup.select("nav li > details > summary"):
+        parent = summary.find_parent("li").find("a")
+        if parent and not summary.get_text(strip=True):
+            summary["aria-label"] = f"Pages that belong to {' '.join(parent.get_text(' ').split())}"
     for button in soup.select("button.search-button-field"):
         for hint in button.select(".search-button__kbd-shortcut"):
             hint["aria-hidden"] = "true"
