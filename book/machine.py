@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,6 +38,22 @@ def gpus() -> tuple[str, ...]:
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return tuple(line.strip() for line in answer.stdout.splitlines() if line.strip()) if answer.returncode == 0 else ()
+
+
+@functools.cache
+def driver() -> str | None:
+    """Version of the NVIDIA driver; None where there is none that answers."""
+    if not gpus():
+        return None
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    return (answer.stdout.split() or [None])[0]
+
+
+def cuda_libraries() -> dict[str, str]:
+    """CUDA packages in this environment that decide how fast and how exact: cuDNN, cuBLAS, the runtime."""
+    wanted = re.compile(r"nvidia-(cudnn|cublas|cuda-runtime)(-cu\d+)?")
+    return {d.name: d.version for d in importlib.metadata.distributions() if wanted.fullmatch(d.name or "")}
 
 
 def cores() -> int:
