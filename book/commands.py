@@ -129,6 +129,8 @@ def receipts(options: argparse.Namespace, paths: Paths) -> int:
 
     if options.measure and options.show:
         raise BookError("--measure makes a receipt and --show only shows; give one of them.")
+    if not options.show:
+        keeper.check_card()
     if options.measure:
         paths.prepare()
         anew = argparse.Namespace(profile=options.profile, only=[], jobs=1, force=True, parameters=[], time_limit=None)

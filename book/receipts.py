@@ -16,6 +16,8 @@ import nbformat
 
 from book import BookError, cache, machine
 from book.files import sha256, write_json
+from book.gpu.findings import gather
+from book.gpu.rules import judge
 from book.paths import Paths
 
 MADE_BY = "python -m book receipts"
@@ -40,6 +42,21 @@ def write(paths: Paths) -> Path:
     file = folder(paths) / f"{receipt['profile']}-{slug(receipt['device'])}.json"
     write_json(file, receipt)
     return file
+
+
+def check_card() -> None:
+    """Refuse to measure a machine whose card is not used: its receipt would be that of a processor under a card's name.
+
+    Raises
+    ------
+    BookError
+        If there is a card that this process may use, and the doctor does not find it at work.
+    """
+    if machine.gpus():
+        verdict = judge(gather())
+        if verdict.name != "used":
+            raise BookError(f"No receipt: {verdict.sentence.rstrip('.')}; follow the advice of python -m book doctor, or hide the "
+                            "card with CUDA_VISIBLE_DEVICES= to measure the processor.")  # fmt: skip
 
 
 def make(paths: Paths, report: dict[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,14 @@ def differences(found: list[dict[str, Any]], ledger) -> str:
     return table("Claims that differ between machines", ["claim", "here", "there", "required"], rows)
 
 
+def cards(found: list[dict[str, Any]]) -> str:
+    """One sentence: on which cards the whole book was measured."""
+    named = [f"{text(_head(r))} ({r['date']})" for r in found if r["device"]["gpus"]]
+    if not named:
+        return "The whole book on a graphics card: open, not yet measured. Everything here was tested without one."
+    return f"The whole book was measured on: {'; '.join(named)}. [The execution page](execution.md) has the numbers."
+
+
 def band(one: dict[str, Any], other: dict[str, Any]) -> float | None:
     """Width of a claim's band; with one open side, the room from the bound to the farther of the two values."""
     values = [one["value"], other["value"]]

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from importlib.metadata import version
 
 import pytest
 
@@ -246,21 +245,6 @@ def test_wanted_libraries_are_those_of_the_installed_tensorflow():
 
 
 # -- The command ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_command_on_this_machine_names_tensorflow_and_ends_in_time():
-    done = subprocess.run(
-        [sys.executable, "-m", "book", "doctor"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.stderr == ""
-    assert done.returncode in (0, 1)
-    assert f"TensorFlow   {version('tensorflow')}" in done.stdout
-    assert "Verdict: " in done.stdout
 
 
 def test_the_doctor_imports_no_framework_and_nothing_that_is_not_in_python():
