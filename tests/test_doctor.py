@@ -64,6 +64,7 @@ CASES = [  # name of the verdict, exit status, findings, words of the first reme
     ("no-devices", 1, replace(NO_DRIVER, on_bus=0, driver="550.54.14", device_file=True, smi="No devices were found"), "power"),
     ("old-driver", 1, replace(UNSEEN, driver="470.256.02"), "525.60.13"),
     ("old-driver", 1, replace(UNSEEN, driver="525.60.12"), "525.60.13"),
+    ("old-driver", 1, replace(UNSEEN, driver="470.256.02", probe=SILENT, framework=None), "525.60.13"),  # the cause comes first
     ("old-driver", 1, replace(UNSEEN, wsl=2, driver="526.10"), "in Windows to 528.33"),
     ("old-driver", 1, replace(JAX, driver="575.10", packages={"jax-cuda13-plugin": "0.10.2"}), "580"),
     ("no-framework", 1, replace(UNSEEN, probe=ABSENT, framework=None), "book setup"),

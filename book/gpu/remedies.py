@@ -85,6 +85,6 @@ def library_remedies(f: Findings) -> tuple[str, ...]:
 
 
 def shadow_remedies(f: Findings) -> tuple[str, ...]:
-    """A library path that may lead to another CUDA; the pass-through of WSL is no such path."""
-    suspects = [p for p in f.library_path.split(":") if re.search(r"cuda|cudnn|nvidia", p, re.I) and "/wsl/" not in p]
+    """A library path that may lead to another CUDA."""
+    suspects = [p for p in f.library_path.split(":") if re.search(r"cuda|cudnn|nvidia", p, re.I)]
     return ("unset LD_LIBRARY_PATH, then ask again; if that helps, remove the line that sets it from your shell's start file.",) if suspects else ()  # fmt: skip
