@@ -20,13 +20,13 @@ LINES = [line.strip() for _, block in BLOCKS for line in block.splitlines() if l
 # Run below, in this order, on a small project with notebooks of the same names. Building is run as executing: rendering
 # is another page's business.
 RUN = (
-    "export TF_FORCE_GPU_ALLOW_GROWTH=true",
     "nohup .venv/bin/python -m book build --profile full --jobs 1 > full.log 2>&1 &",
     "tail full.log",
     "CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=1 .venv/bin/python -m book execute --profile full --only 05_mnist",
     "CUDA_VISIBLE_DEVICES= .venv/bin/python -m book execute --only 05_mnist",
     ".venv/bin/python -m papermill notebooks/04_loss_examples.ipynb /tmp/04_full.ipynb -p PROFILE full --cwd notebooks --log-output",
     ".venv/bin/python -m book receipts --show",
+    "export TF_FORCE_GPU_ALLOW_GROWTH=true",  # last: the builder sets it without our help
 )
 APART = (
     ".venv/bin/python -m book doctor",
