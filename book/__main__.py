@@ -24,6 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
             for engine in environment.engines() if options.engine == "all" else [options.engine]:
                 environment.ensure(engine=engine)
             return 0
+        if options.command == "doctor":  # likewise, and in the environments of the engines
+            from book import doctor
+
+            return doctor.main()
         from book import commands
 
         return getattr(commands, options.command)(options, Paths(options.root.resolve()))
@@ -77,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("parts", nargs="*", help="only these: executor, book, helpers, network, serving (default: all)")
     bench.add_argument("--models", type=Path, help="folder of models for serving (default: that of the built book)")
     _course(command("course", "make the material of a course; grade what students hand in"))
+    command("doctor", "say whether the graphics card is used, and if not, what to do")
+    receipts = command("receipts", "keep time, memory and claims of the last build as data, for the execution page")
+    receipts.add_argument("--measure", action="store_true", help="first execute every notebook anew, one at a time")
+    receipts.add_argument("--profile", default="quick", help="with --measure: quick (default) or full")
+    receipts.add_argument("--show", action="store_true", help="only show the receipts that are there")
     setup = command("setup", "create .venv from the lock file, if it is not there")
     setup.add_argument("--engine", metavar="NAME", help="create the environment of an engine instead, or of 'all'")
     return parser

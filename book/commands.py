@@ -130,6 +130,29 @@ def course(options: argparse.Namespace, paths: Paths) -> int:
     return getattr(steps, options.step)(options, paths)
 
 
+def receipts(options: argparse.Namespace, paths: Paths) -> int:
+    """Keep the last build, or with --measure a new one, as a receipt; or show those that are there."""
+    from book import receipts as keeper
+
+    if options.measure and options.show:
+        raise BookError("--measure makes a receipt and --show only shows; give one of them.")
+    if not options.show:
+        keeper.check_card()
+    if options.measure:
+        paths.prepare()
+        anew = argparse.Namespace(profile=options.profile, only=[], jobs=1, force=True, parameters=[], time_limit=None)
+        with _alone(paths):
+            status = _execute(anew, paths)
+        if status:
+            return status
+    if not options.show:
+        print(f"Receipt: {paths.show(keeper.write(paths))}. Commit it as it is; 'python -m book render' shows it on the "
+              "execution page.")  # fmt: skip
+    for line in keeper.lines(keeper.read_all(paths)) or ["There is no receipt yet."]:
+        print(line)
+    return 0
+
+
 def _execute(options: argparse.Namespace, paths: Paths) -> int:
     console = Console(stderr=False)
     chosen = [sources.load(path) for path in sources.select(paths, options.only)]

@@ -47,7 +47,8 @@ class Result:
     """What became of one notebook in this build.
 
     ``status`` is one of ``ok``, ``cached``, ``failed``, ``timeout``, ``died``, ``interrupted``. For a cached notebook,
-    seconds and memory are those of the execution that is in the cache. ``cell`` is the number, from 1, of the cell of the
+    seconds and memory are those of the execution that is in the cache. ``jobs`` is how many notebooks ran at a time
+    then; memory and energy of the cards are known only if it was one. ``cell`` is the number, from 1, of the cell of the
     source notebook that was at work when things ended badly, and ``code`` its first line.
     """
 
@@ -56,6 +57,10 @@ class Result:
     profile: str
     seconds: float = 0.0
     peak_memory_mib: float = 0.0
+    device_memory_mib: float | None = None
+    device_energy_joules: float | None = None
+    jobs: int | None = None
+    date: str | None = None
     cell: int | None = None
     code: str | None = None
     error: str | None = None
@@ -169,6 +174,7 @@ class _Pool:
         self.paths, self.parameters, self.keys = paths, parameters, keys
         self.time_limit, self.progress = time_limit, progress
         self.running: list[_Running] = []
+        self.jobs = 1
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self.context = multiprocessing.get_context(method)
         if method == "forkserver":
@@ -176,6 +182,7 @@ class _Pool:
 
     def run(self, waiting: list[Source], jobs: int, stop_wanted: Callable[[], bool]) -> Iterator[Result]:
         waiting = list(waiting)
+        self.jobs = min(jobs, len(waiting))
         while waiting or self.running:
             if stop_wanted():
                 raise KeyboardInterrupt
@@ -237,6 +244,7 @@ class _Pool:
             sockets=sockets,
             parameters=self.parameters[name],
             environment=_environment(self.paths),
+            alone=self.jobs == 1,
         )
         report, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(target=run, args=(job, theirs), name=f"notebook {name}")
@@ -296,6 +304,9 @@ class _Pool:
                     "content": cache.content(self.paths, source.notebook),
                     "seconds": round(seconds, 2),
                     "peak_memory_mib": round(running.peak, 1),
+                    "device_memory_mib": outcome.get("device_memory_mib"),
+                    "device_energy_joules": outcome.get("device_energy_joules"),
+                    "jobs": self.jobs,
                     "date": time.strftime("%Y-%m-%d", time.gmtime()),
                     "versions": machine.versions(),
                     "device": machine.device(),
@@ -342,6 +353,10 @@ def _accept(paths: Paths, source: Source, executed: nbformat.NotebookNode, statu
         run["profile"],
         seconds=run["seconds"],
         peak_memory_mib=run["peak_memory_mib"],
+        device_memory_mib=run.get("device_memory_mib"),
+        device_energy_joules=run.get("device_energy_joules"),
+        jobs=run.get("jobs"),
+        date=run.get("date"),
         parameters=run["parameters"],
         claims=ledger.claims_of(composed),
     )
@@ -397,6 +412,10 @@ def _environment(paths: Paths) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),  # numbers as nvidia-smi has them
+        # Several kernels share one card: each takes memory as it needs it, unless the user says otherwise.
+        "TF_FORCE_GPU_ALLOW_GROWTH": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
+        "XLA_PYTHON_CLIENT_PREALLOCATE": os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false"),
     }
 
 

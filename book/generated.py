@@ -13,7 +13,20 @@ from typing import Any
 
 import nbformat
 
-from book import BookError, cache, cards, glossary, ledger, museum, outline, page_claims, resources, rows
+from book import (
+    BookError,
+    cache,
+    cards,
+    glossary,
+    ledger,
+    museum,
+    outline,
+    page_claims,
+    receipts,
+    receipts_page,
+    resources,
+    rows,
+)
 from book.course import guide, problems, prove, quiz
 from book.course import pages as course_pages
 from book.ledger import Ledger
@@ -147,6 +160,14 @@ def _execution(book: Book) -> str:
     return f"{executed}\n\n## Machine\n\n{where}\n\n## Versions\n\n{installed}\n"
 
 
+def _receipts(book: Book) -> str:
+    """Machines side by side, what they are, and where their claims differ."""
+    found = receipts.read_all(book.paths)
+    names = [file.stem for file in sorted(book.paths.notebooks.glob("*.ipynb"))]
+    parts = [receipts_page.side_by_side(found, names), receipts_page.machines(found)]
+    return "\n\n".join([*parts, "### Claims that differ", receipts_page.differences(found, book.ledger)])
+
+
 def _data(book: Book) -> str:
     def files(d: datasets.DataSet) -> str:
         if d.drawn_by:
@@ -216,6 +237,8 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "coverage": rows.coverage_page,
     "parts": rows.parts_table,
     "execution": _execution,
+    "receipts": _receipts,
+    "cards": lambda book: receipts_page.cards(receipts.read_all(book.paths)),
     "data": _data,
     "numbers": _numbers,
     "figure": _figure,

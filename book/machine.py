@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,15 +29,33 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def gpus() -> tuple[str, ...]:
-    """Names of the NVIDIA cards that the driver reports; empty where there is no driver."""
-    if shutil.which("nvidia-smi") is None:
+    """Names of the NVIDIA cards that this process may use; empty where there is no driver, or all are hidden."""
+    return _ask_driver("name,memory.total")
+
+
+@functools.cache
+def driver() -> str | None:
+    """Version of the NVIDIA driver; None where there is none that answers."""
+    return next(iter(_ask_driver("driver_version")), None)
+
+
+def _ask_driver(what: str) -> tuple[str, ...]:
+    """One line for each card that ``CUDA_VISIBLE_DEVICES`` leaves visible."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shutil.which("nvidia-smi") is None or visible in ("", "-1"):
         return ()
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    query = ["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader", *([f"--id={visible}"] if visible else [])]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return tuple(line.strip() for line in answer.stdout.splitlines() if line.strip()) if answer.returncode == 0 else ()
+
+
+def cuda_libraries() -> dict[str, str]:
+    """CUDA packages in this environment that decide how fast and how exact: cuDNN, cuBLAS, the runtime."""
+    wanted = re.compile(r"nvidia-(cudnn|cublas|cuda-runtime)(-cu\d+)?")
+    return {d.name: d.version for d in importlib.metadata.distributions() if wanted.fullmatch(d.name or "")}
 
 
 def cores() -> int:

@@ -22,6 +22,8 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from book.gpu.meter import Meter
+
 
 @dataclass(frozen=True)
 class Job:
@@ -36,6 +38,7 @@ class Job:
     sockets: Path | None
     parameters: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    alone: bool = False  # no other notebook runs at the same time: what the cards report is ours
 
 
 def run(job: Job, report: Connection) -> None:
@@ -46,6 +49,7 @@ def run(job: Job, report: Connection) -> None:
     _redirect_output(job.log)
     os.environ.update(job.environment)
     papermill_engines.register("book", _engine(report, job.sockets))
+    meter = Meter().start() if job.alone else None
     try:
         papermill.execute_notebook(
             str(job.source), str(job.partial), parameters=job.parameters, engine_name="book", kernel_name=job.kernel,
@@ -60,6 +64,8 @@ def run(job: Job, report: Connection) -> None:
         outcome = {"status": "failed", "error": _os_error(error)}
     except Exception as error:
         outcome = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+    if meter:
+        outcome |= meter.stop()
     try:
         report.send(("end", outcome))
     except OSError:

@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import tomllib
-from importlib.metadata import distributions
+from importlib.metadata import distributions, requires
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,9 @@ LOCK = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
 CONDA_TEXT = (REPOSITORY / "environment.yml").read_text(encoding="utf-8")
 
 
-def locked() -> dict[str, list[Version]]:
+def locked(lock: str = LOCK) -> dict[str, list[Version]]:
     found: dict[str, list[Version]] = {}
-    for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", LOCK, flags=re.M):
+    for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", lock, flags=re.M):
         found.setdefault(canonicalize_name(name), []).append(Version(version))
     return found
 
@@ -47,15 +47,16 @@ def test_lock_holds_a_version_within_each_range(text):
     assert all(version in wanted.specifier for version in versions)
 
 
-def test_every_locked_package_has_hashes_and_nothing_else():
-    entries = re.split(r"\n(?=\S)", LOCK.strip())
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-gpu.lock"])
+def test_every_locked_package_has_hashes_and_nothing_else(name):
+    entries = re.split(r"\n(?=\S)", (REPOSITORY / name).read_text(encoding="utf-8").strip())
     for entry in entries:
         assert re.match(r"[A-Za-z0-9_.-]+==\S+", entry), entry[:80]
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry[:80]
 
 
 def test_lock_names_no_index_and_no_host():
-    assert not re.search(r"https?:|--(extra-)?index|--find-links|file:", LOCK)
+    assert not re.search(r"https?:|--(extra-)?index|--find-links|file:", LOCK + GPU_LOCK)
 
 
 def test_npm_lock_names_no_host_and_has_integrity():
@@ -72,14 +73,35 @@ def test_conda_installs_the_lock_on_a_supported_python():
     assert Version(python.removeprefix("python=")) in SpecifierSet(PROJECT["requires-python"])
 
 
-def test_gpu_line_names_the_locked_tensorflow():
+GPU_LOCK = (REPOSITORY / "requirements-gpu.lock").read_text(encoding="utf-8")
+GPU_LINE = "-m pip install --no-deps --require-hashes -r requirements-gpu.lock"
+
+
+def test_gpu_lines_name_the_lock_or_the_locked_tensorflow():
+    assert f"python {GPU_LINE}" in CONDA_TEXT
+    for page in ("how_to", "gpu"):
+        assert f".venv/bin/python {GPU_LINE}" in (REPOSITORY / f"book/pages/{page}.md").read_text(encoding="utf-8")
     version = str(locked()["tensorflow"][0])
-    line = f'"tensorflow[and-cuda]=={version}"'
-    assert line in CONDA_TEXT
-    assert line in (REPOSITORY / "book/pages/how_to.md").read_text(encoding="utf-8")
+    assert f'"tensorflow[and-cuda]=={version}"' in (REPOSITORY / "book/pages/gpu.md").read_text(encoding="utf-8")
     (gpu,) = PROJECT["optional-dependencies"]["gpu"]
     assert Requirement(gpu).extras == {"and-cuda"}
     assert version in Requirement(gpu).specifier
+
+
+def test_the_gpu_lock_is_what_the_locked_tensorflow_asks_for_and_nothing_else():
+    asked = [Requirement(r) for r in requires("tensorflow") or [] if "and-cuda" in r]
+    held = locked(GPU_LOCK)
+    assert set(held) == {canonicalize_name(r.name) for r in asked}
+    for requirement in asked:
+        (version,) = held[canonicalize_name(requirement.name)]
+        assert version in requirement.specifier, requirement.name
+    assert not set(held) & set(locked())  # the two locks never install one package twice
+
+
+def test_the_jax_line_names_the_locked_jax():
+    (version,) = locked((REPOSITORY / "engines/jax/requirements.lock").read_text(encoding="utf-8"))["jax"]
+    page = (REPOSITORY / "book/pages/gpu.md").read_text(encoding="utf-8")
+    assert f'"jax[cuda12]=={version}"' in page
 
 
 def test_setup_supports_the_pythons_that_the_project_names():

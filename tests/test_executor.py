@@ -517,7 +517,7 @@ EXPECTED = {
     "slow": "timeout",
 }
 CONTRACT = {"name", "status", "seconds", "peak_memory_mib", "profile", "claims"}
-MORE = {"cell", "code", "error", "partial", "parameters"}
+MORE = {"cell", "code", "error", "partial", "parameters", "jobs", "date", "device_memory_mib", "device_energy_joules"}
 OF_A_CLAIM = {"id", "statement", "value", "bound", "passed", "errata", "capabilities"}
 
 

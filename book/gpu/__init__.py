@@ -1,0 +1,1 @@
+"""What the book knows of graphics cards: findings, verdicts, and a meter of memory and energy."""
