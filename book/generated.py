@@ -238,7 +238,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "parts": rows.parts_table,
     "execution": _execution,
     "receipts": _receipts,
-    "cards": lambda book: receipts_page.cards(receipts.read_all(book.paths)),
+    "graphics-cards": lambda book: receipts_page.cards(receipts.read_all(book.paths)),
     "data": _data,
     "numbers": _numbers,
     "figure": _figure,
