@@ -460,6 +460,9 @@ def test_slides_come_with_what_they_load(graded):
         for file in (graded.folder / step).rglob("*.*")
     }
     assert kept == {f"slides/{CHAPTER}.html", "_static/s.css", "_static/fonts/f.woff2"}
+    deck = (graded.folder / "slides" / f"{CHAPTER}.html").read_text()
+    assert "Book" in deck
+    assert "index.html" not in deck, "a link to a site that is not part of the kit"
 
 
 def test_the_same_is_not_graded_twice_and_a_change_is(graded, capsys):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
 from book import BookError
@@ -142,11 +143,21 @@ def _slides(paths: Paths, folder: Path, chapters: list[str]) -> list[str]:
         page = paths.html / "slides" / f"{chapter}.html"
         if page.is_file():
             _copy_with_references(paths.html, page, folder, set())
+            target = folder / "slides" / page.name
+            target.write_text(_without_links_to_the_site(target.read_text(encoding="utf-8")), encoding="utf-8")
         else:
             missing.append(chapter)
     if not missing:
         return []
     return [f"There are no slides of {', '.join(missing)}; build the book, then make the course again to add them."]
+
+
+def _without_links_to_the_site(page: str) -> str:
+    """The words of links to pages of the site, which is not part of a kit."""
+    soup = BeautifulSoup(page, "html.parser")
+    for link in soup.select('a[href^="../"]'):
+        link.unwrap()
+    return str(soup)
 
 
 def _copy_with_references(root: Path, file: Path, folder: Path, done: set[Path]) -> None:
