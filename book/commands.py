@@ -56,6 +56,16 @@ def render(options: argparse.Namespace, paths: Paths) -> int:
     return 0
 
 
+def pdf(options: argparse.Namespace, paths: Paths) -> int:
+    """The book as one PDF, from the rendered site."""
+    return _one_file("pdf", options, paths)
+
+
+def epub(options: argparse.Namespace, paths: Paths) -> int:
+    """The book as one EPUB, from the rendered site."""
+    return _one_file("epub", options, paths)
+
+
 def check(options: argparse.Namespace, paths: Paths) -> int:
     """Hold sources, claims, errata and coverage against each other, without executing anything."""
     from book import check as checks
@@ -121,6 +131,16 @@ def bench(options: argparse.Namespace, paths: Paths) -> int:
     from book import bench as benchmark
 
     return benchmark.main(paths, options.parts, options.models)
+
+
+def _one_file(kind: str, options: argparse.Namespace, paths: Paths) -> int:
+    from book.printing import command
+
+    if not (paths.html / "index.html").is_file():
+        raise BookError("There is no site yet to make the book from; build it first: make book.")
+    with _alone(paths):
+        command.make(kind, paths, options.output, options.only)
+    return 0
 
 
 def _execute(options: argparse.Namespace, paths: Paths) -> int:

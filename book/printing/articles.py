@@ -68,7 +68,7 @@ def read(paths: Paths, only: tuple[str, ...] = ()) -> list[Article]:
     """
     contents = yaml.safe_load((paths.stage / "_toc.yml").read_text(encoding="utf-8"))
     found = []
-    for name, level, part in _entries(contents):
+    for name, level, part in entries(contents):
         if only and name not in only:
             continue
         file = paths.html / f"{name}.html"
@@ -111,7 +111,7 @@ def for_paper(body: Tag) -> Tag:
     return body
 
 
-def _entries(contents: dict) -> Iterator[tuple[str, int, str]]:
+def entries(contents: dict) -> Iterator[tuple[str, int, str]]:
     yield contents["root"], 0, ""
     for part in contents.get("parts", []):
         for chapter in part.get("chapters", []):

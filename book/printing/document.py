@@ -101,6 +101,7 @@ def _bodies(articles: Sequence[Article]) -> list[str]:
             bodies.append(f'<h1 class="part" id="{_part_id(part)}">{escape(part)}</h1>')
         _lower_headings(article.body, article.level)
         _formulas(article.body)
+        _fewer_spans(article.body)
         article.body.name = "article"
         article.body["id"] = article.slug
         article.body["class"] = ["bd-article", f"page-{article.slug}"]
@@ -129,6 +130,14 @@ def _formulas(body: Tag) -> None:
             formula["role"], formula["aria-label"] = "img", " ".join(source.get_text().split())
     for drawn in body.select(".katex-html"):
         del drawn["aria-hidden"]
+
+
+def _fewer_spans(body: Tag) -> None:
+    """Names, dots and blanks in code have the colour of text; each span of theirs would be an object in the PDF."""
+    for span in body.select(".highlight span.n, .highlight span.p, .highlight span.w"):
+        span.unwrap()
+    for span in body.select(".highlight pre > span:empty"):
+        span.decompose()
 
 
 def _running_heads(articles: Sequence[Article]) -> str:
