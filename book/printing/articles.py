@@ -73,7 +73,9 @@ def read(paths: Paths, only: tuple[str, ...] = ()) -> list[Article]:
             continue
         file = paths.html / f"{name}.html"
         if not file.is_file():
-            raise BookError(f"The site has no page '{name}.html', which the table of contents names; run make book first.")
+            raise BookError(
+                f"The site has no page '{name}.html', which the table of contents names; run make book first."
+            )
         soup = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
         body = soup.select_one("article.bd-article")
         if body is None or body.find("h1") is None:

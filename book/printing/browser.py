@@ -53,4 +53,6 @@ def page(address: str) -> Iterator:
                 browser.close()
     except Error as error:
         first = str(error).strip().splitlines()[0]
-        raise BookError(f"Chromium could not print ({first}); is there memory for it, and is it a current version?") from error
+        raise BookError(
+            f"Chromium could not print ({first}); is there memory for it, and is it a current version?"
+        ) from error

@@ -71,6 +71,8 @@ def chosen(paths: Paths, only: list[str]) -> tuple[str, ...]:
     for wish in only:
         fitting = {n for n in names if n == wish or Path(n).name.startswith(wish) or fnmatch.fnmatch(n, wish)}
         if not fitting:
-            raise BookError(f"No page of the book is called '{wish}'; the names are those in _toc.yml, as 05_mnist or glossary.")
+            raise BookError(
+                f"No page of the book is called '{wish}'; the names are those in _toc.yml, as 05_mnist or glossary."
+            )
         found |= fitting
     return tuple(name for name in names if name in found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 import yaml
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 
 from book.paths import Paths
 from book.printing.articles import Article, heading_text
@@ -46,7 +46,9 @@ def citation(paths: Paths) -> dict[str, str]:
     """What ``CITATION.cff`` says: title and subtitle, authors, version, date, licence."""
     data = yaml.safe_load((paths.root / "CITATION.cff").read_text(encoding="utf-8"))
     title, _, subtitle = data["title"].partition(":")
-    people = [a.get("name") or f"{a.get('given-names', '')} {a.get('family-names', '')}".strip() for a in data["authors"]]
+    people = [
+        a.get("name") or f"{a.get('given-names', '')} {a.get('family-names', '')}".strip() for a in data["authors"]
+    ]
     return {
         "title": title.strip(),
         "subtitle": subtitle.strip(),
@@ -149,5 +151,3 @@ def _running_heads(articles: Sequence[Article]) -> str:
         name = f"p-{article.slug}"
         rules.append(f'@page {name} {{ @top-left {{ content: "{quoted}" }} }} .page-{article.slug} {{ page: {name} }}')
     return "\n".join(rules).replace("<", "\\3c ")
-
-

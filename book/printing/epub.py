@@ -130,7 +130,9 @@ def _package(facts: dict[str, str], articles: Sequence[Article], features: dict[
     items += '<item id="title" href="title.xhtml" media-type="application/xhtml+xml"/>'
     for article in articles:
         properties = f' properties="{features[article.slug]}"' if features[article.slug] else ""
-        items += f'<item id="{article.slug}" href="{article.slug}.xhtml" media-type="application/xhtml+xml"{properties}/>'
+        items += (
+            f'<item id="{article.slug}" href="{article.slug}.xhtml" media-type="application/xhtml+xml"{properties}/>'
+        )
     order = "".join(f'<itemref idref="{name}"/>' for name in ["title", "nav", *(a.slug for a in articles)])
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<package xmlns="http://www.idpf.org/2007/opf" version="3.0" '

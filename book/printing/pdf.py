@@ -52,7 +52,10 @@ def make(paths: Paths, articles: Sequence[Article], output: Path) -> int:
         If there is no browser, it fails, or something is wider than the page.
     """
     static = paths.html / "_static"
-    styles = [file.as_uri() for file in (static / "pygments.css", static / "vendor/katex/katex.min.css", paths.theme / "print/pdf.css")]
+    styles = [
+        file.as_uri()
+        for file in (static / "pygments.css", static / "vendor/katex/katex.min.css", paths.theme / "print/pdf.css")
+    ]
     source = paths.build / "print" / "book.html"
     write_atomically(source, document(paths, articles, styles, rules(install_fonts(paths))))
     slugs = {article.slug for article in articles}

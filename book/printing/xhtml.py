@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import re
 import string
+from urllib.parse import quote
 
 from bs4 import Tag
 
-# HTML does not mind the case of names, XML does. The names of SVG that are not all lower case, as far as drawings use them
-# (HTML standard, "adjust SVG attributes" and "SVG tag names").
-_ATTRIBUTES = {
-    name.lower(): name
-    for name in (
-        "baseFrequency clipPathUnits diffuseConstant edgeMode filterUnits gradientTransform gradientUnits kernelMatrix "
-        "kernelUnitLength keyPoints keySplines keyTimes lengthAdjust markerHeight markerUnits markerWidth maskContentUnits "
-        "maskUnits numOctaves pathLength patternContentUnits patternTransform patternUnits pointsAtX pointsAtY pointsAtZ "
-        "preserveAlpha preserveAspectRatio primitiveUnits refX refY repeatCount repeatDur requiredExtensions "
-        "spreadMethod startOffset stdDeviation stitchTiles surfaceScale systemLanguage tableValues targetX targetY textLength "
-        "viewBox xChannelSelector yChannelSelector zoomAndPan"
-    ).split()
-}
+# HTML does not mind the case of names, XML does: the names of SVG that are not all lower case, as far as drawings and
+# diagrams use them (HTML standard, "adjust SVG attributes"; the checker names any that is missing here).
+_MIXED = (
+    "clipPathUnits gradientTransform gradientUnits markerHeight markerUnits markerWidth maskContentUnits maskUnits pathLength "
+    "patternContentUnits patternTransform patternUnits preserveAspectRatio refX refY spreadMethod startOffset stdDeviation "
+    "textLength lengthAdjust viewBox"
+)
+_ATTRIBUTES = {name.lower(): name for name in _MIXED.split()}
 _TAGS = {"clippath": "clipPath", "lineargradient": "linearGradient", "radialgradient": "radialGradient",
          "foreignobject": "foreignObject", "textpath": "textPath"}  # fmt: skip
 _OBSOLETE = {"border", "align", "valign", "bgcolor", "width"}  # of tables
+_IN_ADDRESSES = "%/:=&?~#+!$,;'@()*[]"  # an old DOI may hold < and >, which an address may not
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -72,10 +69,14 @@ def _names(element: Tag) -> None:
     for name in list(element.attrs):
         if inside_svg and name in _ATTRIBUTES:
             element[_ATTRIBUTES[name]] = element.attrs.pop(name)
-        elif name.startswith("data-") or (name in _OBSOLETE and element.name in ("table", "tr", "td", "th", "colgroup", "col")):
+        elif name.startswith("data-") or (
+            name in _OBSOLETE and element.name in ("table", "tr", "td", "th", "colgroup", "col")
+        ):
             del element[name]
         elif name == "id":
             element["id"] = xml_id(element["id"])
+        elif name == "href" and not inside_svg:
+            element["href"] = quote(element["href"], safe=_IN_ADDRESSES)
 
 
 def xml_id(name: str) -> str:
