@@ -21,15 +21,16 @@ _FIT = """() => {
   const left = [];
   for (const box of document.querySelectorAll('.katex-display, table')) {
     const room = box.parentElement.clientWidth;
-    let width = Math.max(box.scrollWidth, box.offsetWidth);
+    const width = Math.max(box.scrollWidth, box.offsetWidth);
     if (width <= room + 1) continue;
     box.style.zoom = Math.max(0.5, room / width);
   }
   const page = document.body.clientWidth;
   for (const box of document.querySelectorAll('article pre, article table, article svg, article .katex-display')) {
     const r = box.getBoundingClientRect();
-    if (r.right > page + 2) left.push(box.closest('article').id + ': ' + box.tagName + ' ' + (box.className.baseVal ?? box.className)
-       + ' ' + Math.round(r.right - page) + ' px: ' + box.textContent.trim().slice(0, 60));
+    const right = Math.max(r.right, r.left + (box.scrollWidth ?? 0) * (parseFloat(box.style.zoom) || 1));
+    if (right > page + 2) left.push(box.closest('article').id + ': ' + box.tagName + ' ' + (box.className.baseVal ?? box.className)
+       + ' ' + Math.round(right - page) + ' px: ' + box.textContent.trim().slice(0, 60));
   }
   return left;
 }"""

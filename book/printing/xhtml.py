@@ -9,7 +9,7 @@ from urllib.parse import quote
 from bs4 import Tag
 
 # HTML does not mind the case of names, XML does: the names of SVG that are not all lower case, as far as drawings and
-# diagrams use them (HTML standard, "adjust SVG attributes"; the checker names any that is missing here).
+# diagrams use them (HTML standard, "adjust SVG attributes"). epubcheck does not miss them; our tests do.
 _MIXED = (
     "clipPathUnits gradientTransform gradientUnits markerHeight markerUnits markerWidth maskContentUnits maskUnits pathLength "
     "patternContentUnits patternTransform patternUnits preserveAspectRatio refX refY spreadMethod startOffset stdDeviation "
