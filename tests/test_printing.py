@@ -33,7 +33,7 @@ PAGES = (
     "index",
     "notebooks/01_background",
     "notebooks/03_backprop_math",
-    "problems/03_backprop_math",
+    "problems/04_loss_examples",
     "glossary",
     "data",
 )
@@ -255,7 +255,7 @@ def test_bookmarks_name_every_chapter_below_its_part_and_lead_to_its_page(printe
         assert squeeze(title) in squeeze(pages[page])[: len(squeeze(title)) * 3 + 20]
         for heading in site[name].find_all("h2"):
             assert levels[articles.heading_text(heading)] == 2
-    problems = articles.heading_text(site["problems/03_backprop_math"].h1)
+    problems = articles.heading_text(site["problems/04_loss_examples"].h1)
     assert levels[problems] == 2
 
 
