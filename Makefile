@@ -3,9 +3,13 @@ PYTHON  ?= python3
 PROFILE ?= quick
 VENV    := .venv/bin/python
 
-.PHONY: book test lab serve serve-model clean setup engines
+.PHONY: book pdf epub test lab serve serve-model clean setup engines
 book: setup
 	$(VENV) -m book build --profile $(PROFILE) $(ARGS)
+pdf: setup
+	$(VENV) -m book pdf $(ARGS)
+epub: setup
+	$(VENV) -m book epub $(ARGS)
 test: setup
 	$(VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 lab: setup

@@ -68,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("build", parents=[executing], help="execute, check and render: the whole book")
     commands.add_parser("execute", parents=[executing], help="execute notebooks and collect their claims")
     command("render", "render the site from what is executed")
+    for kind, text in (("pdf", "print the site into one PDF, with bookmarks"), ("epub", "the site as one EPUB")):
+        printing = command(kind, text)
+        printing.add_argument("--output", type=Path, metavar="FILE", help="the file to write (default: in _build)")
+        printing.add_argument("--only", action="append", default=[], metavar="NAME",
+                              help="only these pages: a name as in _toc.yml, its beginning, or a pattern; may be repeated")  # fmt: skip
     command("check", "hold sources, claims, errata and coverage against each other")
     links = command("links", "check the form of every reference, and with --live whether its address answers")
     links.add_argument("--live", action="store_true", help="ask every address; without a network this is no failure")

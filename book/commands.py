@@ -56,6 +56,16 @@ def render(options: argparse.Namespace, paths: Paths) -> int:
     return 0
 
 
+def pdf(options: argparse.Namespace, paths: Paths) -> int:
+    """The book as one PDF, from the rendered site."""
+    return _one_file("pdf", options, paths)
+
+
+def epub(options: argparse.Namespace, paths: Paths) -> int:
+    """The book as one EPUB, from the rendered site."""
+    return _one_file("epub", options, paths)
+
+
 def check(options: argparse.Namespace, paths: Paths) -> int:
     """Hold sources, claims, errata and coverage against each other, without executing anything."""
     from book import check as checks
@@ -150,6 +160,16 @@ def receipts(options: argparse.Namespace, paths: Paths) -> int:
               "execution page.")  # fmt: skip
     for line in keeper.lines(keeper.read_all(paths)) or ["There is no receipt yet."]:
         print(line)
+    return 0
+
+
+def _one_file(kind: str, options: argparse.Namespace, paths: Paths) -> int:
+    from book.printing import command
+
+    if not (paths.html / "index.html").is_file():
+        raise BookError("There is no site yet to make the book from; build it first: make book.")
+    with _alone(paths):
+        command.make(kind, paths, options.output, options.only)
     return 0
 
 

@@ -38,11 +38,11 @@ def render(paths: Paths) -> Path:
     missing = stage.stage(paths, _katex(modules) | _onnx_runtime(modules) | _reveal(modules))
     if missing:
         print(f"Without results, because not executed since the last change: {', '.join(missing)}.")
-    digest = _digest(paths)
-    stamp = paths.build / "html.stamp"
-    if (paths.html / "index.html").is_file() and stamp.is_file() and stamp.read_text().strip() == digest:
+    if is_current(paths):
         print("The site is up to date.")
         return paths.html
+    digest = _digest(paths)
+    stamp = paths.build / "html.stamp"
     stamp.unlink(missing_ok=True)
     site = _jupyter_book(paths)
     _finish(paths, site)
@@ -50,23 +50,40 @@ def render(paths: Paths) -> Path:
     return paths.html
 
 
+def is_current(paths: Paths) -> bool:
+    """Whether the site is there and was made from the sources, the stage and the builder as they are now."""
+    stamp = paths.build / "html.stamp"
+    whole = (paths.html / "index.html").is_file() and stamp.is_file()
+    return whole and stamp.read_text().strip() == _digest(paths)
+
+
 def assets(paths: Paths) -> Path:
     """Install the browser assets of ``book/theme/package-lock.json`` (hash-checked) and return ``node_modules``."""
-    folder = paths.build / "npm"
-    lock = (paths.theme / "package-lock.json").read_text(encoding="utf-8")
+    return install(paths.theme, paths.build / "npm", "browser assets")
+
+
+def install(source: Path, folder: Path, what: str) -> Path:
+    """Install what ``package-lock.json`` in ``source`` lists, unless ``folder`` has it; returns ``node_modules``.
+
+    Raises
+    ------
+    BookError
+        If npm cannot deliver it.
+    """
+    lock = (source / "package-lock.json").read_text(encoding="utf-8")
     stamp = folder / "installed"
     if stamp.is_file() and stamp.read_text() == sha256(lock):
         return folder / "node_modules"
     folder.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(paths.theme / name, folder / name)
-    print("Fetching browser assets with npm ...", flush=True)
+        shutil.copyfile(source / name, folder / name)
+    print(f"Fetching {what} with npm ...", flush=True)
     command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=_environment())
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise BookError("npm could not install the browser assets; check the connection to your npm registry. "
+        raise BookError(f"npm could not install the {what}; check the connection to your npm registry. "
                         "npm says: " + " / ".join(lines[:3]))  # fmt: skip
     stamp.write_text(sha256(lock))
     return folder / "node_modules"

@@ -15,6 +15,8 @@ for (const quiz of document.querySelectorAll(".book-quiz")) {
     const said = document.createElement("div");
     said.className = "book-quiz-because";
     said.setAttribute("role", "status");
+    const reasons = document.createElement("div"); // seen on paper only, where no choice can be made
+    reasons.className = "book-quiz-reasons";
 
     for (const [place, choice] of [...question.querySelectorAll(":scope > .book-choice")].entries()) {
       const label = document.createElement("label");
@@ -27,6 +29,9 @@ for (const quiz of document.querySelectorAll(".book-quiz")) {
       text.append(...choice.querySelector(":scope > p").childNodes);
       label.append(radio, letter, text);
       const because = choice.querySelector("details .sd-card-body");
+      const reason = document.createElement("div");
+      reason.append(`${"ABCD"[place]}. `, ...[...because.childNodes].map((node) => node.cloneNode(true)));
+      reasons.append(reason);
       const right = choice.classList.contains("book-right");
       radio.addEventListener("change", () => {
         said.replaceChildren(...[...because.childNodes].map((node) => node.cloneNode(true)));
@@ -39,7 +44,7 @@ for (const quiz of document.querySelectorAll(".book-quiz")) {
       });
       group.append(label);
     }
-    group.append(said);
+    group.append(said, reasons);
     question.replaceChildren(group);
   });
   quiz.append(total);
