@@ -18,7 +18,9 @@ from book import BookError
 from book.paths import Paths
 
 # Controls, icons and scripts of the site; and the links beside headings.
-_SCREEN_ONLY = "script, noscript, button, .headerlink, .book-filter, .sd-summary-state-marker, .copybtn, template"
+_SCREEN_ONLY = (
+    "script, noscript, button, .headerlink, .book-filter, .book-data, .sd-summary-state-marker, .copybtn, template"
+)
 _UNUSED_ATTRIBUTES = ("tabindex", "name", "data-label", "data-value", "data-tippy", "hidden", "download")
 
 
