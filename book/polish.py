@@ -11,11 +11,14 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
+from book import search
 from book.glossary import Linker, Term
 
 # Icons come from the web font in the theme's style sheet; the script of 1.5 MB that draws them again is not needed.
-_UNUSED_SCRIPTS = ("fontawesome.js", "sphinx-thebe.js")
-_UNUSED_FILES = ("*.map", "scripts/fontawesome.js*", "sphinx-thebe.*", "*-macros.html", "file.png", "locales")
+# The search is ours (search.js), and its index is loaded only when a reader searches.
+_UNUSED_SCRIPTS = ("fontawesome.js", "sphinx-thebe.js", "searchtools.js", "language_data.js", "searchindex.js")
+_UNUSED_FILES = ("*.map", "scripts/fontawesome.js*", "sphinx-thebe.*", "*-macros.html", "file.png", "locales",
+                 "searchtools.js", "language_data.js")  # fmt: skip
 
 
 def polish(site: Path, terms: Sequence[Term] = ()) -> None:
@@ -27,6 +30,7 @@ def polish(site: Path, terms: Sequence[Term] = ()) -> None:
         Entries of the glossary, linked where a chapter first uses them.
     """
     linker = Linker(list(terms))
+    found = {}
     for page in sorted(site.rglob("*.html")):
         if "_static" in page.parts:
             continue
@@ -44,7 +48,12 @@ def polish(site: Path, terms: Sequence[Term] = ()) -> None:
         _script_for(soup, ".book-quiz", f"{root}_static/quiz.js")
         if page.parent.name == "notebooks":
             linker.link(soup, page.stem, root)
+        address = page.relative_to(site).as_posix()
+        _script_for(soup, "form.bd-search", f"{root}_static/search.js")
+        found[address] = search.entries(soup, address)
         page.write_text(str(soup), encoding="utf-8")
+    (site / "search_index.js").write_text(search.script(found), encoding="utf-8")
+    (site / "searchindex.js").unlink(missing_ok=True)
     for pattern in _UNUSED_FILES:
         for file in (site / "_static").rglob(pattern):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
@@ -63,6 +72,9 @@ def _name_controls(soup: BeautifulSoup) -> None:
         visible = " ".join(button.get_text(" ").split())
         if visible and visible.lower() not in button["aria-label"].lower():
             del button["aria-label"]
+    for summary in soup.select(".bd-sidenav summary:not([aria-label])"):
+        chapter = summary.parent.parent.find("a").get_text(" ", strip=True)
+        summary["aria-label"] = f"Pages that belong to {chapter}"
     for button in soup.select("button.search-button-field"):
         for hint in button.select(".search-button__kbd-shortcut"):
             hint["aria-hidden"] = "true"

@@ -35,7 +35,7 @@ def render(paths: Paths) -> Path:
         If npm cannot deliver the assets, or jupyter-book reports an error or a warning.
     """
     modules = assets(paths)
-    missing = stage.stage(paths, _katex(modules) | _onnx_runtime(modules) | _reveal(modules))
+    missing = stage.stage(paths, _katex(modules) | _onnx_runtime(modules) | _reveal(modules) | _search(modules))
     if missing:
         print(f"Without results, because not executed since the last change: {', '.join(missing)}.")
     digest = _digest(paths)
@@ -90,6 +90,11 @@ def _reveal(modules: Path) -> dict[str, Path]:
     package = modules / "reveal.js"
     files = {"reveal.js": "dist/reveal.js", "reveal.css": "dist/reveal.css", "notes.js": "dist/plugin/notes.js"}
     return {f"reveal/{name}": package / file for name, file in files.items()} | {"reveal/LICENSE": package / "LICENSE"}
+
+
+def _search(modules: Path) -> dict[str, Path]:
+    package = modules / "minisearch"
+    return {"minisearch/index.js": package / "dist/umd/index.js", "minisearch/LICENSE": package / "LICENSE.txt"}
 
 
 def _jupyter_book(paths: Paths) -> Path:
