@@ -76,9 +76,43 @@ def _parser() -> argparse.ArgumentParser:
     bench = command("bench", "measure the builder, the reference network and the service, as ratios")
     bench.add_argument("parts", nargs="*", help="only these: executor, book, helpers, network, serving (default: all)")
     bench.add_argument("--models", type=Path, help="folder of models for serving (default: that of the built book)")
+    _course(command("course", "make the material of a course; grade what students hand in"))
     setup = command("setup", "create .venv from the lock file, if it is not there")
     setup.add_argument("--engine", metavar="NAME", help="create the environment of an engine instead, or of 'all'")
     return parser
+
+
+def _course(course: argparse.ArgumentParser) -> None:
+    steps = course.add_subparsers(dest="step", required=True, metavar="step")
+
+    def step(name: str, text: str) -> argparse.ArgumentParser:
+        return steps.add_parser(name, help=text, description=text)
+
+    make = step(
+        "make", "make or renew a course: students' and instructor's notebooks, slides, what the autograder needs"
+    )
+    make.add_argument("--chapters", nargs="+", default=[], metavar="CHAPTER",
+                      help="numbers or names of chapters (default: all with a problem set)")  # fmt: skip
+    make.add_argument("--output", type=Path, default=Path("course"), metavar="DIR", help="folder (default: course)")
+    grade = step("grade", "grade what students have handed in, each in a kernel that is locked in")
+    feedback = step("feedback", "write a page for each graded submission")
+    for one in (grade, feedback):
+        one.add_argument("folder", type=Path, metavar="DIR", help="the course")
+        one.add_argument("--assignment", metavar="NAME", help="only this assignment")
+        one.add_argument("--student", metavar="NAME", help="only this student")
+    grade.add_argument("--seconds", type=float, default=30.0, metavar="S",
+                       help="time limit of a cell; a notebook may use four times as much (default 30)")  # fmt: skip
+    grade.add_argument("--memory-mib", type=int, default=1024, metavar="N", help="memory of a process (default 1024)")
+    grade.add_argument("--force", action="store_true", help="grade again what is unchanged")
+    grade.add_argument(
+        "--unsafe", action="store_true", help="do not lock students' code in; only for code that you trust"
+    )
+    feedback.add_argument(
+        "--show-hidden", action="store_true", help="show hidden tests and all outputs to the students"
+    )
+    grades = step("grades", "write the grades as CSV")
+    grades.add_argument("folder", type=Path, metavar="DIR", help="the course")
+    grades.add_argument("--output", type=Path, default=Path("grades.csv"), metavar="FILE", help="default: grades.csv")
 
 
 if __name__ == "__main__":

@@ -123,6 +123,13 @@ def bench(options: argparse.Namespace, paths: Paths) -> int:
     return benchmark.main(paths, options.parts, options.models)
 
 
+def course(options: argparse.Namespace, paths: Paths) -> int:
+    """Make a course, grade it, give feedback, write grades."""
+    from book.course import commands as steps
+
+    return getattr(steps, options.step)(options, paths)
+
+
 def _execute(options: argparse.Namespace, paths: Paths) -> int:
     console = Console(stderr=False)
     chosen = [sources.load(path) for path in sources.select(paths, options.only)]

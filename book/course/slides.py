@@ -164,7 +164,7 @@ def _cell(cell: Tag) -> Iterator[str]:
     if kinds & {"tag_solution", "tag_parameters", "tag_remove-cell"}:
         return
     figures = cell.select(".cell_output figure.book-figure")
-    tables = cell.select(".cell_output .book-table")
+    tables = [t for t in cell.select(".cell_output .book-table") if not t.find_parent(class_="book-figure")]
     program = cell.select_one(".cell_input .highlight")
     texts = [t for t in cell.select(".cell_output pre") if not t.find_parent(class_="book-figure")]
     short = program is not None and program.get_text().strip().count("\n") < CODE_LINES
