@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from bs4 import BeautifulSoup
@@ -60,7 +61,7 @@ def test_every_claim_erratum_and_term_of_the_site_can_be_found():
     entries = json.loads(text.removeprefix("window.BOOK_SEARCH=").removesuffix(";\n"))["entries"]
     report = json.loads(PATHS.report.read_text(encoding="utf-8"))
     assert {c["id"] for n in report["notebooks"] for c in n["claims"]} <= {e[5] for e in entries if e[2] == "claim"}
-    assert {f"{t.name} · {t.chinese}" for t in glossary.read(PATHS)} == {e[3] for e in entries if e[2] == "term"}
+    assert {f"{t.term} · {t.chinese}" for t in glossary.read(PATHS)} == {e[3] for e in entries if e[2] == "term"}
     assert sum(e[2] == "erratum" for e in entries) >= 97
 
 
@@ -77,11 +78,10 @@ OPTION = "dialog [role=option]"
 
 
 def ask(visit, words):
-    field = visit.page.locator("dialog input[name=q]")
+    field, said = visit.page.locator("dialog input[name=q]"), visit.page.locator("dialog .search-said")
+    field.fill("")
     field.fill(words)
-    visit.page.wait_for_function(
-        "document.querySelector('dialog .search-said').textContent.match(/\\d+ place|Nothing/)", timeout=30_000
-    )
+    said.filter(has_text=re.compile(r"\d+ place|Nothing")).wait_for(timeout=30_000)
     return visit.page.locator(OPTION).evaluate_all("es => es.map(e => e.getAttribute('href'))")
 
 
