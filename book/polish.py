@@ -45,6 +45,7 @@ def polish(site: Path, terms: Sequence[Term] = ()) -> None:
             linker.link(soup, page.stem, root)
         address = page.relative_to(site).as_posix()
         _script_for(soup, "form.bd-search", f"{root}_static/search.js")
+        _script_for(soup, "body", f"{root}_static/offline.js")
         lean.load_only_what_is_used(soup)
         strict.strict(soup, sheet, root, address)
         icons |= lean.icons(soup)

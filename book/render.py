@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from book import BookError, glossary, polish, stage
+from book import BookError, glossary, offline, polish, stage
 from book.course import slides
 from book.files import sha256, write_atomically, write_if_changed
 from book.paths import Paths
@@ -162,6 +162,7 @@ def _finish(paths: Paths, site: Path) -> None:
     slides.write(new)
     for leftover in [new / ".buildinfo", new / "objects.inv"]:
         leftover.unlink(missing_ok=True)
+    offline.write_worker(new, paths.theme / offline.WORKER)
     old = paths.build / "html.old"
     shutil.rmtree(old, ignore_errors=True)
     if paths.html.exists():
