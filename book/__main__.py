@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     links.add_argument("--seconds", type=float, default=15.0, metavar="S", help="patience with one server (default 15)")
     serve = command("serve", "show the site on this machine")
     serve.add_argument("--port", type=int, default=8000, help="port on localhost (default 8000; 0 for any free one)")
+    command("zip", "pack the site into one ZIP, for reading without a network")
     lab = command("lab", "open JupyterLab with the helpers importable")
     lab.add_argument("rest", nargs="*", help="passed to JupyterLab (after --)")
     command("clean", "remove everything that was built")

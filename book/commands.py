@@ -106,6 +106,15 @@ def serve(options: argparse.Namespace, paths: Paths) -> int:
     return server.serve(paths, options.port)
 
 
+def zip(options: argparse.Namespace, paths: Paths) -> int:
+    """The site as one file to read without a network."""
+    from book import offline
+
+    made = offline.archive(paths)
+    print(f"The site is in {paths.show(made)} ({made.stat().st_size / 1e6:.1f} MB). Unpack it and open index.html.")
+    return 0
+
+
 def lab(options: argparse.Namespace, paths: Paths) -> int:
     """JupyterLab in the notebooks' folder, with the helpers importable."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(paths.root), os.environ.get("PYTHONPATH", "")])}

@@ -11,11 +11,8 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
+from book import lean, search, strict
 from book.glossary import Linker, Term
-
-# Icons come from the web font in the theme's style sheet; the script of 1.5 MB that draws them again is not needed.
-_UNUSED_SCRIPTS = ("fontawesome.js", "sphinx-thebe.js")
-_UNUSED_FILES = ("*.map", "scripts/fontawesome.js*", "sphinx-thebe.*", "*-macros.html", "file.png", "locales")
 
 
 def polish(site: Path, terms: Sequence[Term] = ()) -> None:
@@ -27,11 +24,13 @@ def polish(site: Path, terms: Sequence[Term] = ()) -> None:
         Entries of the glossary, linked where a chapter first uses them.
     """
     linker = Linker(list(terms))
+    sheet, icons, found = strict.Sheet(), set(), {}
     for page in sorted(site.rglob("*.html")):
         if "_static" in page.parts:
             continue
         soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-        _drop_unused_scripts(soup)
+        lean.plain_buttons(soup)
+        lean.smaller_pictures(soup)
         _name_controls(soup)
         _landmarks(soup)
         _plain_bibliography(soup)
@@ -44,17 +43,21 @@ def polish(site: Path, terms: Sequence[Term] = ()) -> None:
         _script_for(soup, ".book-quiz", f"{root}_static/quiz.js")
         if page.parent.name == "notebooks":
             linker.link(soup, page.stem, root)
+        address = page.relative_to(site).as_posix()
+        _script_for(soup, "form.bd-search", f"{root}_static/search.js")
+        _script_for(soup, "body", f"{root}_static/offline.js")
+        lean.load_only_what_is_used(soup)
+        strict.strict(soup, sheet, root, address)
+        icons |= lean.icons(soup)
+        found[address] = search.entries(soup, address)
         page.write_text(str(soup), encoding="utf-8")
-    for pattern in _UNUSED_FILES:
+    (site / "search_index.js").write_text(search.script(found), encoding="utf-8")
+    (site / "searchindex.js").unlink(missing_ok=True)
+    (site / "_static/inline.css").write_text(sheet.css(), encoding="utf-8")
+    lean.own_icons(site, icons)
+    for pattern in lean.UNUSED_FILES:
         for file in (site / "_static").rglob(pattern):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
-
-
-def _drop_unused_scripts(soup: BeautifulSoup) -> None:
-    for script in soup.find_all("script"):
-        source, body = script.get("src", ""), script.string or ""
-        if any(name in source for name in _UNUSED_SCRIPTS) or "thebe" in script.get("type", "") or "THEBE" in body:
-            script.decompose()
 
 
 def _name_controls(soup: BeautifulSoup) -> None:
@@ -63,10 +66,9 @@ def _name_controls(soup: BeautifulSoup) -> None:
         visible = " ".join(button.get_text(" ").split())
         if visible and visible.lower() not in button["aria-label"].lower():
             del button["aria-label"]
-    for summary in soup.select("nav li > details > summary"):
-        parent = summary.find_parent("li").find("a")
-        if parent and not summary.get_text(strip=True):
-            summary["aria-label"] = f"Pages that belong to {' '.join(parent.get_text(' ').split())}"
+    for summary in soup.select(".bd-sidenav summary:not([aria-label])"):
+        chapter = summary.parent.parent.find("a").get_text(" ", strip=True)
+        summary["aria-label"] = f"Pages that belong to {chapter}"
     for button in soup.select("button.search-button-field"):
         for hint in button.select(".search-button__kbd-shortcut"):
             hint["aria-hidden"] = "true"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from book import BookError, glossary, polish, stage
+from book import BookError, glossary, offline, polish, stage
 from book.course import slides
 from book.files import sha256, write_atomically, write_if_changed
 from book.paths import Paths
@@ -35,7 +35,7 @@ def render(paths: Paths) -> Path:
         If npm cannot deliver the assets, or jupyter-book reports an error or a warning.
     """
     modules = assets(paths)
-    missing = stage.stage(paths, _katex(modules) | _onnx_runtime(modules) | _reveal(modules))
+    missing = stage.stage(paths, _katex(modules) | _onnx_runtime(modules) | _reveal(modules) | _search(modules))
     if missing:
         print(f"Without results, because not executed since the last change: {', '.join(missing)}.")
     if is_current(paths):
@@ -109,6 +109,11 @@ def _reveal(modules: Path) -> dict[str, Path]:
     return {f"reveal/{name}": package / file for name, file in files.items()} | {"reveal/LICENSE": package / "LICENSE"}
 
 
+def _search(modules: Path) -> dict[str, Path]:
+    package = modules / "minisearch"
+    return {"minisearch/index.js": package / "dist/umd/index.js", "minisearch/LICENSE": package / "LICENSE.txt"}
+
+
 def _jupyter_book(paths: Paths) -> Path:
     output = paths.build / "site"
     # Sphinx copies assets, and writes their digests into the pages, only when it writes pages: so write them all.
@@ -174,6 +179,7 @@ def _finish(paths: Paths, site: Path) -> None:
     slides.write(new)
     for leftover in [new / ".buildinfo", new / "objects.inv"]:
         leftover.unlink(missing_ok=True)
+    offline.write_worker(new, paths.theme / offline.WORKER)
     old = paths.build / "html.old"
     shutil.rmtree(old, ignore_errors=True)
     if paths.html.exists():

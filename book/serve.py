@@ -6,11 +6,17 @@ import errno
 import functools
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-from book import BookError
+from book import BookError, strict
 from book.paths import Paths
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    def end_headers(self):
+        self.send_header("Content-Security-Policy", strict.header_for(self.path))
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Referrer-Policy", "no-referrer")
+        super().end_headers()
+
     def log_message(self, format, *args):
         if not args or not str(args[1] if len(args) > 1 else "").startswith(("2", "3")):
             super().log_message(format, *args)

@@ -139,7 +139,7 @@ def test_terms_are_found_by_a_word_of_either_language(chromium, address):  # noq
 def test_the_search_of_the_site_finds_the_glossary_in_both_languages(chromium, address, word):  # noqa: F811
     with Visit(chromium, f"{address}/search.html?q={word}") as visit:
         # the list of results grows one by one
-        visit.page.wait_for_selector("#search-results li a[href*='glossary.html']", timeout=30_000)
+        visit.page.wait_for_selector(".search-found a[href*='glossary.html']", timeout=30_000)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -273,8 +273,8 @@ def test_maths_is_set_without_a_script(chromium, address):
 @pytest.mark.browser
 def test_search_finds_a_word_of_the_chapter(chromium, address):
     with Visit(chromium, f"{address}/search.html?q=dropout") as visit:
-        visit.page.wait_for_selector("#search-results li a", timeout=20_000)
-        links = visit.page.locator("#search-results li a").evaluate_all("es => es.map(e => e.href)")
+        visit.page.wait_for_selector(".search-found a", timeout=20_000)
+        links = visit.page.locator(".search-found a").evaluate_all("es => es.map(e => e.href)")
         assert any("05_mnist" in link for link in links)
         assert visit.complaints == []
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
 
+from book import strict
+
 LEFT_OUT = ("Quiz", "Exercises", "Further reading", "Appendix")
 CODE_LINES = 14  # longer code is read in the chapter, not on a slide
 OUTPUT_LINES = 12
@@ -27,11 +29,13 @@ PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}: slides</title>
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <link rel="icon" href="../_static/icon.svg">
 <link rel="stylesheet" href="../_static/vendor/reveal/reveal.css">
 <link rel="stylesheet" href="../_static/pygments.css">
 <link rel="stylesheet" href="../_static/vendor/katex/katex.min.css">
 <link rel="stylesheet" href="../_static/book.css">
+<link rel="stylesheet" href="../_static/inline.css">
 <link rel="stylesheet" href="../_static/slides.css">
 </head>
 <body>
@@ -68,7 +72,7 @@ def deck(soup: BeautifulSoup, chapter: str) -> str:
         if _title(section.find("h2")) not in LEFT_OUT:
             columns.append(list(_column(section)))
     shown = "\n".join(f"<section>{''.join(column)}</section>" for column in columns if column)
-    return PAGE.format(title=html.escape(title), slides=_at_home(shown, chapter))
+    return PAGE.format(title=html.escape(title), slides=_at_home(shown, chapter), policy=strict.policy(inline=True))
 
 
 def _opening(top: Tag, title: str, chapter: str) -> str:
