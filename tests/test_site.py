@@ -193,10 +193,17 @@ class Visit:
         self.page = self.context.new_page()
         self.requests, self.complaints = [], []
         self.page.on("request", lambda r: self.requests.append(r.url))
-        self.page.on("requestfailed", lambda r: self.complaints.append(f"failed: {r.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda e: self.complaints.append(str(e)))
         self.page.goto(url, wait_until="load")
+
+    def _failed(self, request):
+        left = "ERR_ABORTED" in str(request.failure) and request.url.endswith(
+            "icon.svg"
+        )  # the page was left before it came
+        if not left:
+            self.complaints.append(f"failed: {request.url}")
 
     def _said(self, message):
         if message.type in ("error", "warning") and "blocked by Playwright" not in message.text:
