@@ -11,26 +11,34 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from book import lean, search, strict
+from book import lean, search, sheets, strict
 from book.glossary import Linker, Term
 
 
-def polish(site: Path, terms: Sequence[Term] = ()) -> None:
+def polish(site: Path, terms: Sequence[Term], modules: Path, purge: Path) -> None:
     """Rework every page of the site in place, and remove files that no page uses.
 
     Parameters
     ----------
     terms : sequence of Term
         Entries of the glossary, linked where a chapter first uses them.
+    modules : Path
+        Where the browser assets are installed, PurgeCSS among them.
+    purge : Path
+        The script that runs it.
     """
     linker = Linker(list(terms))
-    sheet, icons, found = strict.Sheet(), set(), {}
+    inline, icons, found, used, order, version = strict.Sheet(), set(), {}, set(), [], ""
     for page in sorted(site.rglob("*.html")):
         if "_static" in page.parts:
             continue
         soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+        if not order:
+            order = sheets.of_page(soup, page.parent)
+            version = sheets.version(order)
         lean.plain_buttons(soup)
         lean.smaller_pictures(soup)
+        lean.describe(soup)
         _name_controls(soup)
         _landmarks(soup)
         _plain_bibliography(soup)
@@ -47,14 +55,20 @@ def polish(site: Path, terms: Sequence[Term] = ()) -> None:
         _script_for(soup, "form.bd-search", f"{root}_static/search.js")
         _script_for(soup, "body", f"{root}_static/offline.js")
         lean.load_only_what_is_used(soup)
-        strict.strict(soup, sheet, root, address)
+        strict.strict(soup, inline, root, address)
+        sheets.link_one(soup, root, version)
+        used |= sheets.words(soup)
         icons |= lean.icons(soup)
         found[address] = search.entries(soup, address)
         page.write_text(str(soup), encoding="utf-8")
     (site / "search_index.js").write_text(search.script(found), encoding="utf-8")
     (site / "searchindex.js").unlink(missing_ok=True)
-    (site / "_static/inline.css").write_text(sheet.css(), encoding="utf-8")
     lean.own_icons(site, icons)
+    static = site / "_static"
+    (static / "inline.css").write_text(inline.css(), encoding="utf-8")
+    scripts = [*static.glob("*.js"), *static.glob("scripts/*theme.js")]
+    css = sheets.join(static, [*order, static / "inline.css"])
+    (static / sheets.NAME).write_text(sheets.purge(css, used, scripts, modules, purge), encoding="utf-8")
     for pattern in lean.UNUSED_FILES:
         for file in (site / "_static").rglob(pattern):
             shutil.rmtree(file) if file.is_dir() else file.unlink()

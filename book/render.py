@@ -9,11 +9,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
-from book import BookError, glossary, offline, polish, stage
+import nbformat
+
+from book import BookError, glossary, launch, offline, polish, stage, weights
 from book.course import slides
-from book.files import sha256, write_atomically, write_if_changed
+from book.files import sha256, write_atomically, write_if_changed, write_notebook
 from book.paths import Paths
 
 KATEX = "katex/dist"
@@ -34,8 +38,11 @@ def render(paths: Paths) -> Path:
     BookError
         If npm cannot deliver the assets, or jupyter-book reports an error or a warning.
     """
-    modules = assets(paths)
-    missing = stage.stage(paths, _katex(modules) | _onnx_runtime(modules) | _reveal(modules) | _search(modules))
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "assets"):
+        modules = assets(paths)
+    with _timed(seconds, "stage"):
+        missing = stage.stage(paths, _katex(modules) | _onnx_runtime(modules) | _reveal(modules) | _search(modules))
     if missing:
         print(f"Without results, because not executed since the last change: {', '.join(missing)}.")
     digest = _digest(paths)
@@ -44,23 +51,28 @@ def render(paths: Paths) -> Path:
         print("The site is up to date.")
         return paths.html
     stamp.unlink(missing_ok=True)
-    site = _jupyter_book(paths)
-    _finish(paths, site)
+    with _timed(seconds, "jupyter-book"):
+        site = _jupyter_book(paths)
+    _finish(paths, site, modules, seconds)
     write_atomically(stamp, digest + "\n")
     return paths.html
 
 
 def assets(paths: Paths) -> Path:
     """Install the browser assets of ``book/theme/package-lock.json`` (hash-checked) and return ``node_modules``."""
-    folder = paths.build / "npm"
-    lock = (paths.theme / "package-lock.json").read_text(encoding="utf-8")
+    return install(paths, paths.theme, paths.build / "npm")
+
+
+def install(paths: Paths, locked: Path, folder: Path) -> Path:
+    """Install what a folder's ``package-lock.json`` names into another folder, unless it is there; returns ``node_modules``."""
+    lock = (locked / "package-lock.json").read_text(encoding="utf-8")
     stamp = folder / "installed"
     if stamp.is_file() and stamp.read_text() == sha256(lock):
         return folder / "node_modules"
     folder.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(paths.theme / name, folder / name)
+        shutil.copyfile(locked / name, folder / name)
     print("Fetching browser assets with npm ...", flush=True)
     command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=_environment())
@@ -149,19 +161,30 @@ class RenderFailed(BookError):
     status = 1
 
 
-def _finish(paths: Paths, site: Path) -> None:
+@contextmanager
+def _timed(seconds: dict[str, float], step: str):
+    started = time.monotonic()
+    yield
+    seconds[step] = time.monotonic() - started
+
+
+def _finish(paths: Paths, site: Path, modules: Path, seconds: dict[str, float]) -> None:
     """Copy the site, put the clean notebooks behind the download links, and swap it in."""
+    elsewhere = launch.read(paths)
     new = paths.build / "html.new"
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(site, new)
     for source in paths.notebooks.glob("*.ipynb"):
         target = new / "_sources" / "notebooks" / source.name
         if target.is_file():
-            shutil.copyfile(source, target)
-    polish.polish(new, glossary.read(paths))
-    slides.write(new)
+            write_notebook(target, elsewhere.with_note(nbformat.read(source, as_version=4)))
+    with _timed(seconds, "polish"):
+        polish.polish(new, glossary.read(paths), modules, paths.theme / "purge.js")
+    with _timed(seconds, "slides"):
+        slides.write(new)
     for leftover in [new / ".buildinfo", new / "objects.inv"]:
         leftover.unlink(missing_ok=True)
+    weights.report(paths, new, seconds)
     offline.write_worker(new, paths.theme / offline.WORKER)
     old = paths.build / "html.old"
     shutil.rmtree(old, ignore_errors=True)
