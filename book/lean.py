@@ -151,6 +151,14 @@ def own_icons(site: Path, used: set[str]) -> None:
     sheet.write_text(_charset(css), encoding="utf-8")
 
 
+def no_source_maps(static: Path) -> None:
+    """The maps of other people's scripts are not in the site, so no tool should ask for them."""
+    for script in static.rglob("*.js"):
+        text = script.read_text(encoding="utf-8")
+        if "\n//# sourceMappingURL=" in text:
+            script.write_text(re.sub(r"\n//# sourceMappingURL=\S+", "", text), encoding="utf-8")
+
+
 def icons(soup: BeautifulSoup) -> set[str]:
     """Classes of icons on a page."""
     return {name for element in soup.select("[class*=fa-]") for name in element["class"] if name.startswith("fa-")}

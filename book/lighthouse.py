@@ -16,7 +16,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from book import BookError, render, serve
+from book import BookError, serve, vendor
 from book.paths import Paths
 
 PAGES = ("index.html", "notebooks/05_mnist.html", "notebooks/11_deployment.html", "errata.html", "glossary.html")
@@ -44,7 +44,7 @@ def audit(paths: Paths, pages: list[str], runs: int) -> int:
             raise BookError(f"There is no page '{page}' in '{paths.show(paths.html)}'; name one as its address in the site, "
                             "or build the site first: make book")  # fmt: skip
     chrome = browser()
-    modules = render.install(paths, paths.theme / "lighthouse", paths.build / "lighthouse")
+    modules = vendor.install(paths, paths.theme / "lighthouse", paths.build / "lighthouse")
     print(f"{'page':34}" + "".join(f"{name:>16}" for name in CATEGORIES), flush=True)
     good = True
     with serve.server(paths, 0, compress=True) as running:

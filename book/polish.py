@@ -66,6 +66,7 @@ def polish(site: Path, terms: Sequence[Term], modules: Path, purge: Path) -> Non
     lean.own_icons(site, icons)
     static = site / "_static"
     (static / "inline.css").write_text(inline.css(), encoding="utf-8")
+    lean.no_source_maps(static)
     scripts = [*static.glob("*.js"), *static.glob("scripts/*theme.js")]
     css = sheets.join(static, [*order, static / "inline.css"])
     (static / sheets.NAME).write_text(sheets.purge(css, used, scripts, modules, purge), encoding="utf-8")
