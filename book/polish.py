@@ -43,6 +43,7 @@ def polish(site: Path, terms: Sequence[Term], modules: Path, purge: Path) -> Non
         _landmarks(soup)
         _plain_bibliography(soup)
         _scrollable_by_keyboard(soup)
+        _filters_keep_their_place(soup)
         _unique_ids(soup)
         _no_empty_heads(soup)
         root = "../" * len(page.relative_to(site).parent.parts)
@@ -100,6 +101,13 @@ def _plain_bibliography(soup: BeautifulSoup) -> None:
     """docutils gives citations roles that ARIA has withdrawn; plain text reads better than a broken list."""
     for element in soup.select("[role=doc-biblioentry], .citation-list[role=list]"):
         del element["role"]
+
+
+def _filters_keep_their_place(soup: BeautifulSoup) -> None:
+    """A filter needs its script; where scripts run it is there from the start, so that the page does not jump."""
+    for form in soup.select("form.book-filter[hidden]"):
+        del form["hidden"]
+        form["class"] = [*form["class"], "pst-js-only"]
 
 
 def _scrollable_by_keyboard(soup: BeautifulSoup) -> None:

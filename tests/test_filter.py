@@ -63,7 +63,7 @@ def test_an_address_with_a_filter_shows_the_same(chromium, address, errata):  # 
         assert sorted(shown(visit)) == both
         assert visit.page.get_by_label("Chapter", exact=True).input_value() == "05_mnist"
         visit.page.get_by_role("button", name="Show all").click()
-        visit.page.wait_for_function("document.querySelector('.filter-count').textContent.startsWith('97 of 97')")
+        visit.page.locator(".filter-count", has_text="97 of 97").wait_for()
         assert visit.page.url == f"{address}/errata.html"
 
 
@@ -112,16 +112,16 @@ def test_the_filter_works_by_keyboard_alone(chromium, address):  # noqa: F811
         visit.page.keyboard.press("Tab")
         assert visit.page.evaluate("document.activeElement.textContent") == "Show all"
         visit.page.keyboard.press("Enter")
-        visit.page.wait_for_function("document.querySelector('.filter-count').textContent.startsWith('97 of 97')")
+        visit.page.locator(".filter-count", has_text="97 of 97").wait_for()
 
 
 def test_a_link_to_a_hidden_row_shows_it(chromium, address):  # noqa: F811
     with Visit(chromium, f"{address}/errata.html?verdict=correct#erratum-e01") as visit:
-        visit.page.wait_for_function("document.getElementById('erratum-e01').getClientRects().length > 0")
+        visit.page.locator("#erratum-e01").wait_for()
     with Visit(chromium, f"{address}/errata.html?verdict=correct") as visit:
         assert "E01" not in shown(visit)
         visit.page.evaluate("location.hash = '#erratum-e01'")
-        visit.page.wait_for_function("document.getElementById('erratum-e01').getClientRects().length > 0")
+        visit.page.locator("#erratum-e01").wait_for()
 
 
 def test_terms_are_found_by_a_word_of_either_language(chromium, address):  # noqa: F811
