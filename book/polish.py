@@ -127,6 +127,10 @@ def _no_empty_heads(soup: BeautifulSoup) -> None:
     for head in soup.select("thead"):
         if not head.get_text(strip=True):
             head.decompose()
+            continue
+        for cell in head.select("th"):
+            if not cell.get_text(strip=True):
+                cell.name = "td"  # a heading that says nothing is none
 
 
 def _script_for(soup: BeautifulSoup, selector: str, source: str) -> None:
