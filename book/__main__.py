@@ -80,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     serve = command("serve", "show the site on this machine")
     serve.add_argument("--port", type=int, default=8000, help="port on localhost (default 8000; 0 for any free one)")
     command("zip", "pack the site into one ZIP, for reading without a network")
+    lighthouse = command("lighthouse", "audit pages of the site with Lighthouse; 1 if a score is below 95")
+    lighthouse.add_argument(
+        "--pages", nargs="+", default=[], metavar="PAGE", help="addresses in the site (default: five)"
+    )
+    lighthouse.add_argument(
+        "--runs", type=int, default=3, metavar="N", help="audits of each page; the median counts (default 3)"
+    )
     lab = command("lab", "open JupyterLab with the helpers importable")
     lab.add_argument("rest", nargs="*", help="passed to JupyterLab (after --)")
     command("clean", "remove everything that was built")

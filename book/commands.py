@@ -115,6 +115,12 @@ def zip(options: argparse.Namespace, paths: Paths) -> int:
     return 0
 
 
+def lighthouse(options: argparse.Namespace, paths: Paths) -> int:
+    from book import lighthouse as auditor
+
+    return auditor.audit(paths, options.pages, options.runs)
+
+
 def lab(options: argparse.Namespace, paths: Paths) -> int:
     """JupyterLab in the notebooks' folder, with the helpers importable."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(paths.root), os.environ.get("PYTHONPATH", "")])}

@@ -26,6 +26,7 @@ from book import (
     receipts_page,
     resources,
     rows,
+    weights,
 )
 from book.course import guide, problems, prove, quiz
 from book.course import pages as course_pages
@@ -108,14 +109,14 @@ def fill(page: str, book: Book) -> str:
     return re.sub(r"<!-- generated: ([^>]*?) -->", replace, page)
 
 
-def run_line(name: str, run: dict[str, Any]) -> str:
+def run_line(name: str, run: dict[str, Any], elsewhere: str = "") -> str:
     versions, device = run["versions"], run["device"]
     where = ", ".join(device["gpus"]) or f"{device['cores']} CPU cores ({device['cpu']})"
     return (
         f'<p class="run-line">Executed on {run["date"]}, profile <strong>{run["profile"]}</strong>, on {html.escape(where)}, '
         f"in {run['seconds']:.0f} s, with TensorFlow {versions['tensorflow']} and Keras {versions['keras']}. "
         f'<a href="../_sources/notebooks/{name}.ipynb" download="{name}.ipynb">Download this notebook</a>. '
-        f'<a href="../slides/{name}.html">Slides</a></p>'
+        f'<a href="../slides/{name}.html">Slides</a>.{elsewhere}</p>'
     )
 
 
@@ -157,7 +158,7 @@ def _execution(book: Book) -> str:
     )
     installed = table("Versions", ["package", "version"], [[k, v] for k, v in versions.items()])
     where = "\n".join(f"- {machine}" for machine in machines)
-    return f"{executed}\n\n## Machine\n\n{where}\n\n## Versions\n\n{installed}\n"
+    return f"{executed}\n\n## Machine\n\n{where}\n\n## Versions\n\n{installed}\n\n## Weight of the pages\n\n{weights.PLACE}\n"
 
 
 def _receipts(book: Book) -> str:

@@ -14,14 +14,10 @@ from PIL import Image
 # Search is ours, comments and live code are not there, icons come from a font, tips are the browser's own, and nothing on
 # our pages is a tab or a toggle button.
 _UNUSED = ("fontawesome.js", "sphinx-thebe", "searchtools.js", "language_data.js", "searchindex.js", "doctools.js", "bootstrap.js",
-           "sphinx_highlight.js", "togglebutton", "design-tabs.js")  # fmt: skip
+           "sphinx_highlight.js", "togglebutton.js", "design-tabs.js")  # fmt: skip
 # What the rest is for; without such an element a page does not load it.
 _NEEDED_FOR = {
-    "katex": ".katex",
-    "mystnb": ".cell",
-    "sphinx-design": "[class*=sd-]",
-    "exercise.css": ".exercise, .solution",
-    "copybutton": "div.highlight pre",
+    "copybutton.js": "div.highlight pre",
     "clipboard": "div.highlight pre",
     "steps.js": ".book-steps",
 }
@@ -37,8 +33,8 @@ WEBP_QUALITY = 90
 
 
 def load_only_what_is_used(soup: BeautifulSoup) -> None:
-    """Drop scripts and style sheets that the page does not use; let no script but one hold up the page."""
-    for element in soup.select("script[src], link[rel=stylesheet], link[rel=preload]"):
+    """Drop scripts that the page does not use; let no script but one hold up the page."""
+    for element in soup.select("script[src], link[rel=preload]"):
         source = element.get("src") or element["href"]
         name = source.split("/")[-1].split("?")[0]
         needed = [selector for part, selector in _NEEDED_FOR.items() if name.startswith(part)]
@@ -70,6 +66,16 @@ def plain_buttons(soup: BeautifulSoup) -> None:
         tip["title"] = tip.get("title") or tip.get("data-bs-title", "")
         for name in ("data-bs-toggle", "data-bs-placement", "data-bs-title"):
             tip.attrs.pop(name, None)
+
+
+def describe(soup: BeautifulSoup) -> None:
+    """A description for search engines and previews: how the page begins."""
+    begin = next((" ".join(p.get_text().split()) for p in soup.select("article section > p:not(.run-line)")
+                  if not p.select_one(".katex") and len(p.get_text()) > 40), None)  # fmt: skip
+    begin = begin or f"{soup.title.get_text()}: an executable book on large models."
+    if len(begin) > 160:
+        begin = begin[:157].rsplit(" ", 1)[0] + " …"
+    soup.head.append(soup.new_tag("meta", attrs={"name": "description", "content": begin}))
 
 
 def smaller_pictures(soup: BeautifulSoup) -> None:
@@ -143,6 +149,14 @@ def own_icons(site: Path, used: set[str]) -> None:
     worker.subset(cut)
     subset.save_font(cut, str(site / "_static/vendor/fontawesome/icons.woff"), options)
     sheet.write_text(_charset(css), encoding="utf-8")
+
+
+def no_source_maps(static: Path) -> None:
+    """The maps of other people's scripts are not in the site, so no tool should ask for them."""
+    for script in static.rglob("*.js"):
+        text = script.read_text(encoding="utf-8")
+        if "\n//# sourceMappingURL=" in text:
+            script.write_text(re.sub(r"\n//# sourceMappingURL=\S+", "", text), encoding="utf-8")
 
 
 def icons(soup: BeautifulSoup) -> set[str]:

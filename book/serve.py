@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import functools
+import gzip
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from book import BookError, strict
 from book.paths import Paths
+
+_TEXT = (".html", ".css", ".js", ".mjs", ".svg", ".json", ".ipynb")
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -22,8 +26,32 @@ class _Quiet(SimpleHTTPRequestHandler):
             super().log_message(format, *args)
 
 
-def server(paths: Paths, port: int) -> ThreadingHTTPServer:
+class _Compressing(_Quiet):
+    def do_GET(self):
+        file = Path(self.translate_path(self.path))
+        if file.suffix not in _TEXT or not file.is_file() or "gzip" not in self.headers.get("Accept-Encoding", ""):
+            return super().do_GET()
+        content = _gzip(file, file.stat().st_mtime_ns)
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(str(file)))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@functools.cache
+def _gzip(file: Path, changed: int) -> bytes:
+    return gzip.compress(file.read_bytes(), 6)
+
+
+def server(paths: Paths, port: int, *, compress: bool = False) -> ThreadingHTTPServer:
     """A server for the built site on localhost.
+
+    Parameters
+    ----------
+    compress : bool
+        Send text compressed, as a public server does.
 
     Raises
     ------
@@ -32,7 +60,7 @@ def server(paths: Paths, port: int) -> ThreadingHTTPServer:
     """
     if not (paths.html / "index.html").is_file():
         raise BookError("There is no site yet; build it first: make book")
-    handler = functools.partial(_Quiet, directory=str(paths.html))
+    handler = functools.partial(_Compressing if compress else _Quiet, directory=str(paths.html))
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), handler)
     except (OSError, OverflowError) as error:

@@ -13,7 +13,7 @@ import nbformat
 import yaml
 from nbformat.v4 import new_markdown_cell
 
-from book import BookError, artifacts, generated, museum
+from book import BookError, artifacts, generated, launch, museum
 from book.course import pages as course
 from book.course import problems
 from book.files import write_if_changed
@@ -38,7 +38,7 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
     list of str
         Chapters of the table of contents that are not executed and go in without outputs.
     """
-    contents = _contents(paths)
+    contents, elsewhere = _contents(paths), launch.read(paths)
     book = generated.Book.collect(paths)
     wanted: set[Path] = set()
 
@@ -78,7 +78,7 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
             for file, content in artifacts.of(source).items():
                 wanted.add(paths.stage / "assets" / "artifacts" / file)
                 write_if_changed(paths.stage / "assets" / "artifacts" / file, content)
-            chapter = _chapter(name, source, executed is not None)
+            chapter = _chapter(name, source, executed is not None, elsewhere.html(name))
             course.with_course_material(chapter, book.quizzes.get(name), book.problem_sets.get(name))
             put(f"{entry}.ipynb", nbformat.writes(chapter) + "\n")
     for file in sorted((paths.theme / "assets").rglob("*")):
@@ -130,11 +130,11 @@ def _source(paths: Paths, entry: str) -> nbformat.NotebookNode:
     return nbformat.read(file, as_version=4)
 
 
-def _chapter(name: str, notebook: nbformat.NotebookNode, executed: bool) -> nbformat.NotebookNode:
+def _chapter(name: str, notebook: nbformat.NotebookNode, executed: bool, elsewhere: str) -> nbformat.NotebookNode:
     """A notebook as the site shows it: below the title, one line that says how it was executed."""
     result = artifacts.link(notebook)
     run = result.metadata.get("book", {}).get("run")
-    line = generated.run_line(name, run) if executed and run else generated.NOT_EXECUTED
+    line = generated.run_line(name, run, elsewhere) if executed and run else generated.NOT_EXECUTED
     result.cells.insert(1, new_markdown_cell(line, id="book-run-line"))
     result.metadata.pop("book", None)
     return result

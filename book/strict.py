@@ -111,7 +111,6 @@ def strict(soup: BeautifulSoup, sheet: Sheet, root: str, page: str) -> None:
     for empty in soup.select("head noscript"):
         empty.replace_with(soup.new_tag("noscript"))
         soup.head.noscript.append(soup.new_tag("link", rel="stylesheet", href=f"{root}_static/noscript.css"))
-    soup.head.append(soup.new_tag("link", rel="stylesheet", href=f"{root}_static/inline.css"))
     soup.head.insert(0, soup.new_tag("script", src=f"{root}_static/early.js"))
     soup.head.insert(0, _meta(soup, policy(wasm=soup.select_one(".digit-demo") is not None)))
     charset = soup.head.find("meta", charset=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -10,12 +11,56 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup, SoupStrainer
 
+from book.files import write_json
+from book.markup import table
+from book.paths import Paths
+
 LIMIT = 600_000  # bytes of a page with all that it loads by itself
 _PACKED = (".woff", ".woff2", ".png", ".webp", ".jpg")  # compressed already
 _LOADED = SoupStrainer(["script", "link", "img"])
 _RELATIONS = {"stylesheet", "icon", "preload"}
 # A page with formulas loads the fonts of the signs that it shows; these are the usual ones.
 _KATEX_FONTS = ("Main-Regular", "Math-Italic", "Size1-Regular", "Size2-Regular")
+
+
+PLACE = '<div class="book-weights"></div>'  # in the page on the execution, filled when all pages are there
+
+
+def report(paths: Paths, site: Path, seconds: dict[str, float]) -> None:
+    """Write the weight of each page and the seconds of each step into ``_build/weights.json`` and the page that shows them.
+
+    Parameters
+    ----------
+    seconds : dict
+        Wall time of each step of the rendering, by its name.
+    """
+    pages = dict(sorted(transferred(site).items(), key=lambda item: (-item[1], item[0])))
+    run = json.loads(paths.report.read_text(encoding="utf-8")) if paths.report.is_file() else {}
+    steps = {"execute": run["wall_seconds"]} if "wall_seconds" in run else {}
+    steps |= seconds
+    steps = {step: round(value, 1) for step, value in steps.items()}
+    write_json(paths.build / "weights.json", {"limit_bytes": LIMIT, "pages": pages, "seconds": steps})
+    page = site / "execution.html"
+    if page.is_file():
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace(PLACE, shown(pages, steps, site)), encoding="utf-8")
+
+
+def shown(pages: dict[str, int], seconds: dict[str, float], site: Path) -> str:
+    """The report as HTML: what a reader's browser transfers, and how long this site took."""
+    own = {page: compressed(site / page) for page in pages}
+    rows = [[f'<a href="{p}">{p}</a>', f"{size / 1e3:.0f}", f"{own[p] / 1e3:.0f}"] for p, size in pages.items()]
+    total = sum(file.stat().st_size for file in site.rglob("*") if file.is_file())
+    steps = [[step, f"{value:.1f}"] for step, value in seconds.items()]
+    return (
+        f"<p>Kilobytes that a browser transfers for each page, compressed, with its scripts, style sheets and fonts. At most "
+        f"{LIMIT / 1e3:.0f} are allowed. Files that pages share are transferred once; what a reader starts (search, the digit "
+        f"demonstration) comes when it is started. The whole site has {total / 1e6:.1f} MB on disk, and all {len(pages)} pages "
+        f"without what they share have {sum(own.values()) / 1e6:.1f} MB, compressed.</p>"
+        + table("Weight of the pages", ["page", "kB with all it loads", "kB of the page alone"], rows)
+        + "<p>Seconds of the steps of this build; a step that found its work done took almost none.</p>"
+        + table("Build times", ["step", "seconds"], steps)
+    )
 
 
 def transferred(site: Path) -> dict[str, int]:
@@ -49,10 +94,12 @@ def files(site: Path, page: Path) -> set[Path]:
 @cache
 def _of_sheet(sheet: Path) -> frozenset[Path]:
     """Sheets and icons that a style sheet names; KaTeX has twenty fonts, of which a page loads few."""
-    if not sheet.is_file() or "katex" in sheet.name:
+    if not sheet.is_file():
         return frozenset()
     names = re.findall(r"url\(['\"]?([^'\")]+)", sheet.read_text(encoding="utf-8"))
-    return frozenset((sheet.parent / urlsplit(n).path).resolve() for n in names if not n.startswith("data:"))
+    return frozenset(
+        (sheet.parent / urlsplit(n).path).resolve() for n in names if not n.startswith("data:") and "KaTeX" not in n
+    )
 
 
 def compressed(file: Path) -> int:

@@ -122,6 +122,7 @@ def test_several_words_must_all_be_there_and_nonsense_says_so(dialog):
     assert ask(dialog, "dropout xylophonist") == []
     assert "Nothing found" in dialog.page.locator("dialog .search-said").inner_text()
     assert ask(dialog, "参训") == [], "both characters are in the glossary, but never side by side"
+    assert ask(dialog, "小最小") == [], "both pairs are in 最小最大, the three characters are not"
     assert ask(dialog, "(*[+") == []
 
 

@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from book import BookError, museum, serve
+from book import BookError, launch, museum, serve
 from book.paths import REPOSITORY, Paths
 
 PATHS = Paths(REPOSITORY)
@@ -106,9 +106,13 @@ def test_ids_are_unique(page, soups):
     assert sorted({i for i in ids if ids.count(i) > 1}) == []
 
 
-def test_download_is_the_clean_notebook():
+def test_download_is_the_clean_notebook_and_begins_with_how_to_run_it():
     for source in PATHS.notebooks.glob("*.ipynb"):
-        assert (SITE / "_sources/notebooks" / source.name).read_bytes() == source.read_bytes()
+        download = nbformat.read(SITE / "_sources/notebooks" / source.name, as_version=4)
+        while download.cells[0].id.startswith(launch.NOTE):
+            said = download.cells.pop(0).source
+        assert "pip install" in said
+        assert download == nbformat.read(source, as_version=4)
 
 
 def test_no_page_tells_of_the_machine_that_built_it():

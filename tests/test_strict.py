@@ -9,9 +9,9 @@ import re
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
-from test_site import SITE, Visit, address, chromium  # noqa: F401  (fixtures)
+from test_site import PATHS, SITE, Visit, address, chromium  # noqa: F401  (fixtures)
 
-from book import BookError, lean, strict, weights
+from book import BookError, lean, sheets, strict, weights
 
 PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html") if "_static" not in p.parts)
 needs_site = pytest.mark.skipif(not (SITE / "_static/inline.css").is_file(), reason="no site: run make book first")
@@ -71,20 +71,54 @@ def test_the_header_is_no_looser_than_it_says():
 
 
 def test_a_page_loads_only_what_it_uses_and_no_script_holds_it_up():
-    head = "".join(
-        f"<link rel='stylesheet' href='_static/{n}'>"
-        for n in ("book.css", "copybutton.css?v=1", "sphinx-design.min.css")
+    names = ("early.js", "clipboard.min.js", "scripts/bootstrap.js", "steps.js")
+    page = soup(
+        "<div class='highlight'><pre>x</pre></div>", "".join(f"<script src='_static/{n}'></script>" for n in names)
     )
-    head += "".join(
-        f"<script src='_static/{n}'></script>"
-        for n in ("early.js", "clipboard.min.js", "scripts/bootstrap.js", "steps.js")
-    )
-    page = soup("<div class='highlight'><pre>x</pre></div>", head)
     lean.load_only_what_is_used(page)
-    assert [e["href"] for e in page.select("link")] == ["_static/book.css", "_static/copybutton.css?v=1"]
     assert [(e["src"], e.get("defer")) for e in page.select("script")] == [
         ("_static/early.js", None), ("_static/clipboard.min.js", "defer"),
     ]  # fmt: skip
+
+
+def test_sheets_are_joined_in_order_with_their_imports_and_addresses(tmp_path):
+    (tmp_path / "styles").mkdir()
+    (tmp_path / "basic.css").write_text("b{color:red}")
+    (tmp_path / "styles/a.css").write_text(
+        '@charset "UTF-8";@import "../basic.css";a{background:url(../x.png) url(data:,)}'
+    )
+    (tmp_path / "c.css").write_text("c{background:url('img/y.png')}")
+    joined = sheets.join(tmp_path, [tmp_path / "styles/a.css", tmp_path / "c.css"])
+    assert joined.split() == [
+        "b{color:red}",
+        'a{background:url("x.png")',
+        "url(data:,)}",
+        'c{background:url("img/y.png")}',
+    ]
+
+
+@needs_site
+def test_a_rule_that_no_page_can_use_is_left_out_and_every_other_one_stays():
+    page = soup("<p class='used' data-theme='dark'>x</p>")
+    css = "p{a:b}.used{a:b}.xylophone{a:b}.by-script{a:b}html[data-theme=dark] p{a:b}table{a:b}p:hover{a:b}"
+    script = SITE / "_static/early.js"
+    used = sheets.words(page) | {"by-script"}
+    left = sheets.purge(css, used, [script], PATHS.build / "npm/node_modules", PATHS.theme / "purge.js")
+    assert re.findall(r"([^{}]+)\{", left) == ["p", ".used", ".by-script", "html[data-theme=dark] p", "p:hover"]
+
+
+def test_a_page_says_how_it_begins():
+    page = soup(
+        "<article><section><p class='run-line'>Executed on a machine with many cores, in 3 s.</p><p>"
+        + "Word " * 50
+        + "</p></section></article>",
+        "<title>T</title>",
+    )
+    lean.describe(page)
+    said = page.select_one("meta[name=description]")["content"]
+    assert said.startswith("Word Word")
+    assert said.endswith("Word …")
+    assert len(said) <= 160
 
 
 def png(picture):
@@ -138,9 +172,7 @@ def test_style_sheets_name_only_files_that_are_there():
     for sheet in (SITE / "_static").rglob("*.css"):
         text = re.sub(r"/\*.*?\*/", "", sheet.read_text(encoding="utf-8"), flags=re.S)
         for name in re.findall(r"url\(['\"]?([^'\")]+)", text):
-            if not name.startswith(("data:", "#")) and not (
-                sheet.name == "katex.min.css" and not name.endswith("woff2")
-            ):
+            if not name.startswith(("data:", "#")) and not ("KaTeX_" in name and not name.endswith("woff2")):
                 assert (sheet.parent / name.split("?")[0].split("#")[0]).resolve().is_file(), f"{sheet.name}: {name}"
 
 

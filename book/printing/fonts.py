@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from book.paths import Paths
-from book.render import install
+from book.vendor import install
 
 # Family, package, subset, and whether it has italics. The first that has a character draws it.
 _FAMILIES = (
