@@ -28,14 +28,11 @@ def polish(site: Path, terms: Sequence[Term], modules: Path, purge: Path) -> Non
         The script that runs it.
     """
     linker = Linker(list(terms))
-    inline, icons, found, used, order, version = strict.Sheet(), set(), {}, set(), [], ""
-    for page in sorted(site.rglob("*.html")):
-        if "_static" in page.parts:
-            continue
+    inline, icons, found, used, order = strict.Sheet(), set(), {}, set(), []
+    pages = [page for page in sorted(site.rglob("*.html")) if "_static" not in page.parts]
+    for page in pages:
         soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-        if not order:
-            order = sheets.of_page(soup, page.parent)
-            version = sheets.version(order)
+        order = order or sheets.of_page(soup, page.parent)
         lean.plain_buttons(soup)
         lean.smaller_pictures(soup)
         lean.describe(soup)
@@ -57,7 +54,7 @@ def polish(site: Path, terms: Sequence[Term], modules: Path, purge: Path) -> Non
         _script_for(soup, "body", f"{root}_static/offline.js")
         lean.load_only_what_is_used(soup)
         strict.strict(soup, inline, root, address)
-        sheets.link_one(soup, root, version)
+        sheets.link_one(soup, root)
         used |= sheets.words(soup)
         icons |= lean.icons(soup)
         found[address] = search.entries(soup, address)
@@ -70,7 +67,7 @@ def polish(site: Path, terms: Sequence[Term], modules: Path, purge: Path) -> Non
     lean.no_source_maps(static)
     scripts = [*static.glob("*.js"), *static.glob("scripts/*theme.js")]
     css = sheets.join(static, [*order, static / "inline.css"])
-    (static / sheets.NAME).write_text(sheets.purge(css, used, scripts, modules, purge), encoding="utf-8")
+    sheets.write(static, sheets.purge(css, used, scripts, modules, purge), pages)
     for pattern in lean.UNUSED_FILES:
         for file in (site / "_static").rglob(pattern):
             shutil.rmtree(file) if file.is_dir() else file.unlink()

@@ -16,6 +16,7 @@ from book import BookError
 from book.files import sha256
 
 NAME = "site.css"
+_VERSION = "version-of-the-sheet"
 UNUSED = ("togglebutton.css",)
 _IMPORT = re.compile(r"@import\s+(?:url\()?['\"]([^'\"]+)['\"]\)?\s*;")
 _URL = re.compile(r"url\((['\"]?)([^'\")]+)\1\)")
@@ -47,16 +48,19 @@ def _text(static: Path, sheet: Path) -> str:
     return "\n".join([*imports, _URL.sub(place, _IMPORT.sub("", text))])
 
 
-def version(sheets: list[Path]) -> str:
-    """Changes when a sheet changes, so that no browser shows a page with an old one."""
-    return sha256("".join(sha256(sheet.read_bytes()) for sheet in sheets))[:8]
-
-
-def link_one(soup: BeautifulSoup, root: str, version: str) -> None:
-    """Replace the links to style sheets by one."""
+def link_one(soup: BeautifulSoup, root: str) -> None:
+    """Replace the links to style sheets by one, whose version :func:`write` fills in."""
     for link in soup.select("head > link[rel=stylesheet]"):
         link.decompose()
-    soup.head.append(soup.new_tag("link", rel="stylesheet", href=f"{root}_static/{NAME}?v={version}"))
+    soup.head.append(soup.new_tag("link", rel="stylesheet", href=f"{root}_static/{NAME}?v={_VERSION}"))
+
+
+def write(static: Path, css: str, pages: list[Path]) -> None:
+    """Write the sheet, and its digest into all pages: no browser shows a page with an old sheet that it has kept."""
+    (static / NAME).write_text(css, encoding="utf-8")
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace(f"{NAME}?v={_VERSION}", f"{NAME}?v={sha256(css)[:8]}"), encoding="utf-8")
 
 
 def words(soup: BeautifulSoup) -> set[str]:

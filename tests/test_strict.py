@@ -272,3 +272,17 @@ def test_what_the_menus_did_works_without_them(chromium, address):  # noqa: F811
         assert visit.page.locator("#pst-primary-sidebar-modal").evaluate("e => e.open")
         assert visit.page.get_by_role("link", name="6. An augmented CNN").first.is_visible()
         assert visit.complaints == []
+
+
+def test_pages_ask_for_another_sheet_when_its_text_changes(tmp_path):
+    asked = []
+    for css in ("p{color:red}", "p{color:red}", "p{color:blue}"):
+        page = BeautifulSoup("<head><link rel=stylesheet href=_static/old.css></head>", "html.parser")
+        sheets.link_one(page, "")
+        file = tmp_path / "page.html"
+        file.write_text(str(page))
+        sheets.write(tmp_path, css, [file])
+        (link,) = BeautifulSoup(file.read_text(), "html.parser").select("link")
+        asked.append(str(link["href"]))
+    assert asked[0] == asked[1] != asked[2]
+    assert all(re.fullmatch(r"_static/site\.css\?v=[0-9a-f]{8}", one) for one in asked)
