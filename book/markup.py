@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 from book.ledger import Ledger
@@ -20,16 +21,30 @@ def text(value: Any) -> str:
 
 
 def table(caption: str, head: list[str], rows: list[list[str]]) -> str:
-    """One HTML table in a box of its own that scrolls; cells are HTML."""
+    """One HTML table in a box of its own that scrolls; cells are HTML. Columns of numbers are set flush right."""
     label = html.escape(caption, quote=True)
-    columns = "".join(f'<th scope="col">{html.escape(h)}</th>' for h in head)
+    kinds = [_kind([row[column] for row in rows if column < len(row)]) for column in range(len(head))]
+    columns = "".join(f'<th scope="col"{k}>{html.escape(h)}</th>' for h, k in zip(head, kinds, strict=True))
     body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows
+        f'<tr><th scope="row">{row[0]}</th>'
+        + "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row[1:], kinds[1:], strict=False))
+        + "</tr>"
+        for row in rows
     )
+    wide = " book-table-wide" if len(head) > 3 else ""
     return (
-        f'<div class="book-table book-table-wide" tabindex="0" role="region" aria-label="{label}"><table>'
+        f'<div class="book-table{wide}" tabindex="0" role="region" aria-label="{label}"><table>'
         f"<caption>{label}</caption><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _kind(cells: list[str]) -> str:
+    """The class of a column: numbers, dates, or anything."""
+    if cells and all(re.fullmatch(r"[-−]?[\d,]+(\.\d+)?( ?%)?", cell) for cell in cells):
+        return ' class="number"'
+    if cells and all(re.fullmatch(r"\d{4}-\d\d-\d\d", cell) for cell in cells):
+        return ' class="date"'
+    return ""
 
 
 def claim_anchor(claim_id: str) -> str:

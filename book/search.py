@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from bs4 import BeautifulSoup, NavigableString, Tag
 from bs4.element import PreformattedString
 
-NOT_SEARCHED = ("search.html", "genindex.html")
+NOT_SEARCHED = ("search.html",)
 LISTS = ("claims.html",)  # what they list is found where it is made; of such a page only its title is an entry
 _SKIPPED = ("script", "style", "svg", "form", "thead")
 _SKIPPED_CLASSES = {"headerlink", "cell_output", "katex", "run-line", "toctree-wrapper", "term-chapter", "claim-verdict",

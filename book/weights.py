@@ -15,6 +15,7 @@ from book.files import write_json
 from book.markup import table
 from book.paths import Paths
 
+SHOWN = 10  # pages that are shown at once; the rest is folded
 LIMIT = 600_000  # bytes of a page with all that it loads by itself
 _PACKED = (".woff", ".woff2", ".png", ".webp", ".jpg")  # compressed already
 _LOADED = SoupStrainer(["script", "link", "img"])
@@ -50,6 +51,7 @@ def shown(pages: dict[str, int], seconds: dict[str, float], site: Path) -> str:
     """The report as HTML: what a reader's browser transfers, and how long this site took."""
     own = {page: compressed(site / page) for page in pages}
     rows = [[f'<a href="{p}">{p}</a>', f"{size / 1e3:.0f}", f"{own[p] / 1e3:.0f}"] for p, size in pages.items()]
+    head = ["page", "kB with all it loads", "kB of the page alone"]
     total = sum(file.stat().st_size for file in site.rglob("*") if file.is_file())
     steps = [[step, f"{value:.1f}"] for step, value in seconds.items()]
     return (
@@ -57,7 +59,8 @@ def shown(pages: dict[str, int], seconds: dict[str, float], site: Path) -> str:
         f"{LIMIT / 1e3:.0f} are allowed. Files that pages share are transferred once; what a reader starts (search, the digit "
         f"demonstration) comes when it is started. The whole site has {total / 1e6:.1f} MB on disk, and all {len(pages)} pages "
         f"without what they share have {sum(own.values()) / 1e6:.1f} MB, compressed.</p>"
-        + table("Weight of the pages", ["page", "kB with all it loads", "kB of the page alone"], rows)
+        + table("The heaviest pages", head, rows[:SHOWN])
+        + f"<details><summary>All {len(pages)} pages</summary>{table('Weight of the pages', head, rows)}</details>"
         + "<p>Seconds of the steps of this build; a step that found its work done took almost none.</p>"
         + table("Build times", ["step", "seconds"], steps)
     )

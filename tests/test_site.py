@@ -24,7 +24,7 @@ SITE = PATHS.html
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CI = bool(os.environ.get("CI"))
 PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html") if not {"_static", "slides"} & set(p.parts))
-CONTENT = [p for p in PAGES if p not in ("genindex.html", "search.html")]
+CONTENT = [p for p in PAGES if p != "search.html"]
 
 if not PAGES and not CI:
     pytest.skip("no site: run make book first", allow_module_level=True)

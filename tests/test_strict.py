@@ -198,7 +198,7 @@ def test_the_icons_that_pages_show_are_in_the_font():
 @needs_site
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    "page", ["search.html", "genindex.html", "slides/05_mnist.html"]
+    "page", ["search.html", "slides/05_mnist.html"]
 )  # test_site.py visits the others
 def test_the_other_pages_obey_the_policy_as_well(chromium, address, page):  # noqa: F811
     with Visit(chromium, f"{address}/{page}") as visit:
