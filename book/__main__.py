@@ -67,6 +67,13 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("build", parents=[executing], help="execute, check and render: the whole book")
     commands.add_parser("execute", parents=[executing], help="execute notebooks and collect their claims")
+    backend = commands.add_parser(
+        "backend", parents=[executing], help="execute the chapters that are pure Keras on another backend"
+    )
+    backend.add_argument("backend", help="jax: in the environment .venv-jax, without TensorFlow")
+    backend.add_argument(
+        "--keep", action="store_true", help="keep what held and what it took as data, for the execution page"
+    )
     command("render", "render the site from what is executed")
     for kind, text in (("pdf", "print the site into one PDF, with bookmarks"), ("epub", "the site as one EPUB")):
         printing = command(kind, text)

@@ -45,6 +45,25 @@ def execute(options: argparse.Namespace, paths: Paths) -> int:
         return _execute(options, paths)
 
 
+def backend(options: argparse.Namespace, paths: Paths) -> int:
+    """Execute the chapters that are pure Keras on another backend, and on request keep what came of it."""
+    from book import backends
+
+    with _alone(backends.BackendPaths(paths.root, options.backend)):
+        there, results = backends.execute(options, paths)
+    bad = [result for result in results if not result.good]
+    claims = sum(len(result.claims) for result in results if result.good)
+    print(f"{len(results) - len(bad)} of {len(results)} notebooks good on {options.backend}, {claims} claims hold.")
+    if bad:
+        return 1
+    if options.keep:
+        kept = backends.keep(paths, there, results)
+        print(
+            f"Receipt: {paths.show(kept)}. Commit it as it is; 'python -m book render' shows it on the execution page."
+        )
+    return 0
+
+
 def render(options: argparse.Namespace, paths: Paths) -> int:
     """Render the site from the executed notebooks that are there."""
     from book import render as renderer

@@ -29,6 +29,7 @@ class Source:
     parameters: dict[str, Any]
     kernel: str
     data: tuple[str, ...]
+    copy: Path | None = None  # what to execute in place of the file itself
 
     @property
     def code(self) -> list[nbformat.NotebookNode]:
