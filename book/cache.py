@@ -115,6 +115,11 @@ def _code(notebook: nbformat.NotebookNode) -> list:
     ]
 
 
+def code_digest(notebook: nbformat.NotebookNode) -> str:
+    """Digest of the code of a notebook alone: changes with its cells, not with helpers, packages or prose."""
+    return sha256(json.dumps(_code(notebook)))
+
+
 def lookup(paths: Paths, source: Source, key: str) -> nbformat.NotebookNode | None:
     """The stored execution, or None.
 

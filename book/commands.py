@@ -49,8 +49,9 @@ def backend(options: argparse.Namespace, paths: Paths) -> int:
     """Execute the chapters that are pure Keras on another backend, and on request keep what came of it."""
     from book import backends
 
-    with _alone(backends.BackendPaths(paths.root, options.backend)):
-        there, results = backends.execute(options, paths)
+    there, chosen = backends.choose(options, paths)
+    with _alone(there):
+        results = backends.execute(there, chosen, options)
     bad = [result for result in results if not result.good]
     claims = sum(len(result.claims) for result in results if result.good)
     print(f"{len(results) - len(bad)} of {len(results)} notebooks good on {options.backend}, {claims} claims hold.")

@@ -236,7 +236,7 @@ class _Pool:
         sockets = Path(tempfile.mkdtemp(prefix="book-")) if os.name == "posix" else None
         job = Job(
             name=name,
-            source=source.copy or source.path,
+            source=source.path,
             partial=partial,
             log=self.paths.logs / f"{name}.log",
             folder=source.path.parent,

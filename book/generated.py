@@ -15,6 +15,7 @@ import nbformat
 
 from book import (
     BookError,
+    backends_page,
     cache,
     cards,
     glossary,
@@ -239,6 +240,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "parts": rows.parts_table,
     "execution": _execution,
     "receipts": _receipts,
+    "backends": lambda book: backends_page.page(book.paths, book.ledger),
     "graphics-cards": lambda book: receipts_page.cards(receipts.read_all(book.paths)),
     "data": _data,
     "numbers": _numbers,

@@ -29,7 +29,6 @@ class Source:
     parameters: dict[str, Any]
     kernel: str
     data: tuple[str, ...]
-    copy: Path | None = None  # what to execute in place of the file itself
 
     @property
     def code(self) -> list[nbformat.NotebookNode]:
