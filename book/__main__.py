@@ -28,6 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
             from book import doctor
 
             return doctor.main()
+        if options.command == "card":  # likewise
+            from book.card import receipt
+
+            return receipt.main(Paths(options.root.resolve()), options.backend, options.seconds, options.keep)
         from book import commands
 
         return getattr(commands, options.command)(options, Paths(options.root.resolve()))
@@ -102,6 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--models", type=Path, help="folder of models for serving (default: that of the built book)")
     _course(command("course", "make the material of a course; grade what students hand in"))
     command("doctor", "say whether the graphics card is used, and if not, what to do")
+    card = command("card", "how fast two models of the book train on this machine's card or processor")
+    card.add_argument("--backend", default="jax", help="jax (default) or tensorflow")
+    card.add_argument("--seconds", type=float, default=300.0, metavar="S", help="time to use, about (default 300)")
+    card.add_argument("--keep", action="store_true", help="keep what was measured as data, for the execution page")
     receipts = command("receipts", "keep time, memory and claims of the last build as data, for the execution page")
     receipts.add_argument("--measure", action="store_true", help="first execute every notebook anew, one at a time")
     receipts.add_argument("--profile", default="quick", help="with --measure: quick (default) or full")

@@ -21,10 +21,9 @@ import nbformat
 from rich.console import Console
 
 from book import BookError, cache, executor, ledger, machine, sources
-from book.files import write_json
+from book.files import digest, write_json
 from book.paths import Paths
 from book.progress import Progress
-from book.receipts import digest
 
 BACKENDS = ("jax",)
 NEUTRAL = ("05_mnist", "06_augmented_cnn", "07_attention", "08_pretraining_finetuning", "12_continual_learning")

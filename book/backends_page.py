@@ -8,10 +8,10 @@ import nbformat
 
 from book import backends, cache
 from book.ledger import Ledger
+from book.machine import title
 from book.markup import claim_link, table, text
 from book.outline import CHAPTERS, address
 from book.paths import Paths
-from book.receipts import title
 
 OUT_OF_DATE = "the chapter has changed since"
 

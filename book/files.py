@@ -7,9 +7,10 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
+if TYPE_CHECKING:
+    import nbformat
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -31,6 +32,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
+    import nbformat  # here: the benchmark of a card runs where it is not installed
+
     write_atomically(path, nbformat.writes(notebook) + "\n")
 
 
@@ -43,3 +46,8 @@ def write_if_changed(path: Path, content: str | bytes) -> None:
 
 def sha256(content: bytes | str) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def digest(record: dict[str, Any]) -> str:
+    """SHA-256 of everything in a record but its own ``digest``: one that was edited no longer fits."""
+    return sha256(json.dumps({k: v for k, v in record.items() if k != "digest"}, sort_keys=True, ensure_ascii=False))

@@ -29,6 +29,7 @@ from book import (
     rows,
     weights,
 )
+from book.card import page as card_page
 from book.course import guide, problems, prove, quiz
 from book.course import pages as course_pages
 from book.ledger import Ledger
@@ -240,6 +241,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "parts": rows.parts_table,
     "execution": _execution,
     "receipts": _receipts,
+    "card": lambda book: card_page.page(book.paths),
     "backends": lambda book: backends_page.page(book.paths, book.ledger),
     "graphics-cards": lambda book: receipts_page.cards(receipts.read_all(book.paths)),
     "data": _data,

@@ -10,8 +10,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-
-import psutil
+from typing import Any
 
 PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib", "scikit-learn", "papermill", "jupyter-book", "sphinx")
 
@@ -63,11 +62,11 @@ def cores() -> int:
 
 
 @functools.cache
-def device() -> dict[str, object]:
+def device() -> dict[str, Any]:
     return {
         "cpu": _processor(),
         "cores": cores(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory_gib": _memory_gib(),
         "gpus": list(gpus()),
         "system": f"{platform.system()} {platform.machine()}",
     }
@@ -78,6 +77,30 @@ def describe() -> str:
     d = device()
     cards = ", ".join(d["gpus"]) or "no GPU"
     return f"{d['cores']} cores of {d['cpu']}, {d['memory_gib']} GiB, {cards}"
+
+
+def slug(device: dict[str, Any]) -> str:
+    """A short name of a machine for a file: its cards, or its processor and cores."""
+    if device["gpus"]:
+        names = [card.partition(",")[0] for card in device["gpus"]]
+        text = f"{len(names)}x-{names[0]}" if len(names) > 1 else names[0]
+    else:
+        text = f"{device['cores']}-cores-{device['cpu']}"
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def title(device: dict[str, Any]) -> str:
+    """The machine in a few words for people."""
+    cards = ", ".join(card.partition(",")[0] for card in device["gpus"])
+    return cards or f"{device['cores']} cores of {device['cpu']}"
+
+
+def _memory_gib() -> float:
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    import psutil
+
+    return round(psutil.virtual_memory().total / 2**30, 1)
 
 
 def _processor() -> str:

@@ -8,16 +8,16 @@ own content, and one that was edited is refused. The execution page shows all re
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
 from book import BookError, cache, machine
-from book.files import sha256, write_json
+from book.files import digest, write_json
 from book.gpu.findings import gather
 from book.gpu.rules import judge
+from book.machine import slug, title
 from book.paths import Paths
 
 MADE_BY = "python -m book receipts"
@@ -130,27 +130,6 @@ def read_all(paths: Paths) -> list[dict[str, Any]]:
             )
         found.append(receipt)
     return sorted(found, key=lambda r: (r["profile"] != "quick", bool(r["device"]["gpus"]), slug(r["device"])))
-
-
-def digest(receipt: dict[str, Any]) -> str:
-    """SHA-256 of everything in a receipt but the digest itself."""
-    return sha256(json.dumps({k: v for k, v in receipt.items() if k != "digest"}, sort_keys=True, ensure_ascii=False))
-
-
-def slug(device: dict[str, Any]) -> str:
-    """A short name of a machine for a file: its cards, or its processor and cores."""
-    if device["gpus"]:
-        names = [card.partition(",")[0] for card in device["gpus"]]
-        text = f"{len(names)}x-{names[0]}" if len(names) > 1 else names[0]
-    else:
-        text = f"{device['cores']}-cores-{device['cpu']}"
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def title(device: dict[str, Any]) -> str:
-    """The machine in a few words for people."""
-    cards = ", ".join(card.partition(",")[0] for card in device["gpus"])
-    return cards or f"{device['cores']} cores of {device['cpu']}"
 
 
 def lines(found: list[dict[str, Any]]) -> list[str]:
