@@ -12,8 +12,6 @@ from book.outline import CHAPTERS, address
 
 OPEN = "open: not yet measured"
 PLANNED = (("quick", False), ("quick", True), ("full", True))  # profile, on a graphics card
-_TIME_ON_CPU = re.compile(r"^\| \*\*Time on 2 CPU cores\*\* \|.*$", re.M)
-_TIME_ON_CARD = re.compile(r"^\| \*\*Time on a GPU\*\* \| open: .*$", re.M)
 SHARE = 0.1  # of a claim's band: the difference between machines that is worth a line
 
 
@@ -36,26 +34,6 @@ def side_by_side(found: list[dict[str, Any]], notebooks: list[str]) -> str:
     ]
     rows.append(["all notebooks", *(_total(made, notebooks) for _, made in columns)])
     return table("Time and memory by machine", ["notebook", *(head for head, _ in columns)], rows)
-
-
-def with_times(opening: str, name: str, found: list[dict[str, Any]]) -> str:
-    """The opening table of a chapter with the time and memory that receipts have for it; rows without a receipt stay.
-
-    Parameters
-    ----------
-    opening : str
-        Markdown of the first cell of the chapter, with the rows ``Time on 2 CPU cores`` and ``Time on a GPU``.
-    """
-    for row, card in ((_TIME_ON_CPU, False), (_TIME_ON_CARD, True)):
-        measured = [r for r in found if name in r["notebooks"] and bool(r["device"]["gpus"]) == card]
-        if measured:
-            each = [
-                f"| **Time and memory**, {_head(r)} | {_cell(r['notebooks'][name])} ([receipt](../execution.md#receipts)) |"
-                for r in measured
-            ]
-            lines = "\n".join(each)
-            opening = row.sub(lambda _, lines=lines: lines, opening, count=1)
-    return opening
 
 
 def machines(found: list[dict[str, Any]]) -> str:

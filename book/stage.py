@@ -13,7 +13,7 @@ import nbformat
 import yaml
 from nbformat.v4 import new_markdown_cell
 
-from book import BookError, artifacts, generated, launch, museum, receipts, receipts_page
+from book import BookError, artifacts, generated, launch, museum
 from book.course import pages as course
 from book.course import problems
 from book.files import write_if_changed
@@ -38,7 +38,7 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
     list of str
         Chapters of the table of contents that are not executed and go in without outputs.
     """
-    contents, elsewhere, measured = _contents(paths), launch.read(paths), receipts.read_all(paths)
+    contents, elsewhere = _contents(paths), launch.read(paths)
     book = generated.Book.collect(paths)
     wanted: set[Path] = set()
 
@@ -79,7 +79,6 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
                 wanted.add(paths.stage / "assets" / "artifacts" / file)
                 write_if_changed(paths.stage / "assets" / "artifacts" / file, content)
             chapter = _chapter(name, source, executed is not None, elsewhere.html(name))
-            chapter.cells[0].source = receipts_page.with_times(chapter.cells[0].source, name, measured)
             course.with_course_material(chapter, book.quizzes.get(name), book.problem_sets.get(name))
             put(f"{entry}.ipynb", nbformat.writes(chapter) + "\n")
     for file in sorted((paths.theme / "assets").rglob("*")):

@@ -386,33 +386,3 @@ def test_the_digest_of_the_code_is_what_the_executed_copy_says(project):
     """The receipt trusts this to tell a current measurement from an old one."""
     source = nbformat.read(project.path("01_one"), as_version=4)
     assert cache.is_current(Paths(project.root), source, project.executed("01_one"))
-
-
-OPENING = """# Title
-
-| | |
-|---|---|
-| **You need** | nothing |
-| **Time on 2 CPU cores** | about two minutes |
-| **Time on a GPU** | open: not yet measured |"""
-
-
-def test_the_opening_of_a_chapter_says_what_receipts_have_and_keeps_what_they_have_not():
-    on_cpu = {"profile": "quick", "device": CPU, "notebooks": {"05_mnist": {"seconds": 117.4, "peak_memory_mib": 1218.0,
-              "device_memory_mib": None, "device_energy_joules": None}}}  # fmt: skip
-    on_card = copy.deepcopy(on_cpu) | {"profile": "full", "device": CARD}
-    on_card["notebooks"]["05_mnist"]["device_memory_mib"] = 900.0
-    assert receipts_page.with_times(OPENING, "05_mnist", []) == OPENING
-    assert receipts_page.with_times(OPENING, "07_attention", [on_cpu]) == OPENING
-    said = receipts_page.with_times(OPENING, "05_mnist", [on_cpu])
-    assert (
-        "| **Time and memory**, quick: 2 cores of AMD EPYC | 117 s, 1,218 MiB ([receipt](../execution.md#receipts)) |"
-        in said
-    )
-    assert "about two minutes" not in said
-    assert said.endswith("| open: not yet measured |")
-    said = receipts_page.with_times(OPENING, "05_mnist", [on_cpu, on_card])
-    assert "full: NVIDIA H100 80GB HBM3 | 117 s, 1,218 MiB, 900 MiB on the card" in said
-    assert "open" not in said
-    unused = OPENING.replace("open: not yet measured", "the chapter needs none")
-    assert receipts_page.with_times(unused, "05_mnist", [on_card]).endswith("| the chapter needs none |")
