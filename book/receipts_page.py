@@ -36,6 +36,34 @@ def side_by_side(found: list[dict[str, Any]], notebooks: list[str]) -> str:
     return table("Time and memory by machine", ["notebook", *(head for head, _ in columns)], rows)
 
 
+def opening(found: list[dict[str, Any]], name: str) -> list[tuple[str, str]]:
+    """Rows for the opening table of a chapter: for each profile, time and memory of every machine with a receipt.
+
+    Returns
+    -------
+    list of (str, str)
+        The head of each row and its text, in Markdown. A planned kind of machine without a receipt is said to be open.
+    """
+    rows = []
+    for profile in dict.fromkeys(profile for profile, _ in PLANNED):
+        made = [r for r in found if r["profile"] == profile]
+        parts = [f"{receipts.title(r['device'])}: {_cell(r['notebooks'].get(name))}" for r in made]
+        kinds = {bool(r["device"]["gpus"]) for r in made}
+        parts += [f"{_kind(card)}: {OPEN}" for planned, card in PLANNED if planned == profile and card not in kinds]
+        rows.append((f"Measured, profile {profile}", "; ".join(parts)))
+    return rows
+
+
+def with_opening(cell: str, rows: list[tuple[str, str]]) -> str:
+    """The first cell of a chapter with the rows at the end of its table; a row that only says "open" makes way for them."""
+    lines = [line for line in cell.splitlines() if not re.fullmatch(rf"\|[^|]*\| *{OPEN} *\|", line)]
+    inside = [number for number, line in enumerate(lines) if line.startswith("|")]
+    if not inside:
+        return cell
+    last = inside[-1] + 1
+    return "\n".join([*lines[:last], *(f"| **{head}** | {_in_table(what)} |" for head, what in rows), *lines[last:]])
+
+
 def machines(found: list[dict[str, Any]]) -> str:
     """What each receipt was made on, with what, and when."""
     if not found:
@@ -90,12 +118,21 @@ def band(one: dict[str, Any], other: dict[str, Any]) -> float | None:
     return max(abs(v - bounds[0]) for v in values) if len(bounds) == 1 else None
 
 
+def _in_table(what: str) -> str:
+    """Text as one cell of a table in Markdown."""
+    return text(what).replace("|", "&#124;")
+
+
 def _head(receipt: dict[str, Any]) -> str:
     return f"{receipt['profile']}: {receipts.title(receipt['device'])}"
 
 
 def _planned(profile: str, card: bool) -> str:
-    return f"{profile}: a machine with {'a' if card else 'no'} graphics card"
+    return f"{profile}: {_kind(card)}"
+
+
+def _kind(card: bool) -> str:
+    return f"a machine with {'a' if card else 'no'} graphics card"
 
 
 def _cell(made: dict[str, Any] | None) -> str:

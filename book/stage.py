@@ -13,7 +13,7 @@ import nbformat
 import yaml
 from nbformat.v4 import new_markdown_cell
 
-from book import BookError, artifacts, generated, launch, museum
+from book import BookError, artifacts, generated, launch, museum, receipts, receipts_page
 from book.course import pages as course
 from book.course import problems
 from book.files import write_if_changed
@@ -50,7 +50,7 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
     put("_toc.yml", yaml.safe_dump(_strip(contents), sort_keys=False, allow_unicode=True))
     bibliography = paths.data / "references.bib"
     put("references.bib", bibliography.read_text(encoding="utf-8") if bibliography.is_file() else "")
-    missing = []
+    missing, measured = [], receipts.read_all(paths)
     for entry in files(contents):
         if entry.startswith(PAGES):
             page = paths.root / f"{entry}.md"
@@ -79,6 +79,8 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
                 wanted.add(paths.stage / "assets" / "artifacts" / file)
                 write_if_changed(paths.stage / "assets" / "artifacts" / file, content)
             chapter = _chapter(name, source, executed is not None, elsewhere.html(name))
+            top = chapter.cells[0]
+            top.source = receipts_page.with_opening(top.source, receipts_page.opening(measured, name))
             course.with_course_material(chapter, book.quizzes.get(name), book.problem_sets.get(name))
             put(f"{entry}.ipynb", nbformat.writes(chapter) + "\n")
     for file in sorted((paths.theme / "assets").rglob("*")):

@@ -355,6 +355,33 @@ def test_without_receipts_everything_is_open():
     assert "nothing to compare" in receipts_page.differences([], ledger.Ledger())
 
 
+def test_the_opening_of_a_chapter_says_what_it_took_by_profile_and_machine():
+    card = receipt(CARD, profile="full", device_memory_mib=4000.0)
+    assert receipts_page.opening([receipt(CPU), card], "05_mnist") == [
+        ("Measured, profile quick",
+         "2 cores of AMD EPYC: 12 s, 1,234 MiB; a machine with a graphics card: open: not yet measured"),
+        ("Measured, profile full", "NVIDIA H100 80GB HBM3: 12 s, 1,234 MiB, 4,000 MiB on the card"),
+    ]  # fmt: skip
+    other = dict(receipts_page.opening([receipt(CPU, profile="full")], "06_augmented_cnn"))
+    assert other["Measured, profile quick"].count(receipts_page.OPEN) == 2
+    assert other["Measured, profile full"].startswith(f"2 cores of AMD EPYC: {receipts_page.OPEN}; a machine with a")
+
+
+@pytest.mark.parametrize("path", sorted(Paths(REPOSITORY).notebooks.glob("*.ipynb")), ids=lambda p: p.stem)
+def test_the_opening_table_of_every_chapter_takes_the_rows(path):
+    before = nbformat.read(path, as_version=4).cells[0].source
+    after = receipts_page.with_opening(before, [("Measured", "in a <shop> | 3 s")])
+    assert not re.search(rf"\*\* *\| *{receipts_page.OPEN} *\|", after)
+    head, _, tail = after.rpartition("\n| **Measured** | in a &lt;shop&gt; &#124; 3 s |")
+    assert head.splitlines()[-1].startswith("| **Time on")
+    kept = [line for line in before.splitlines() if f"| {receipts_page.OPEN} |" not in line]
+    assert f"{head}{tail}".splitlines() == kept
+
+
+def test_a_chapter_without_a_table_stays_as_it_is():
+    assert receipts_page.with_opening("# Title\n\nText.", [("Measured", "1 s")]) == "# Title\n\nText."
+
+
 @pytest.mark.parametrize(
     ("bound", "kind", "one", "other", "shown"),
     [

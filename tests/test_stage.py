@@ -1,12 +1,13 @@
 """What goes into the site: pages with their generated parts, and executed notebooks that still fit their source."""
 
 import copy
+import json
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from book import BookError, cache, generated, ledger, stage
+from book import BookError, cache, generated, ledger, receipts, stage
 from book.paths import Paths
 
 CLAIM = {
@@ -61,6 +62,29 @@ def test_the_run_line_follows_the_title(project):
     cells = nbformat.read(project.stage / "notebooks/05_mnist.ipynb", 4).cells
     assert cells[0].source == "# Title"
     assert "profile <strong>quick</strong>" in cells[1].source
+
+
+def test_the_opening_table_gets_rows_from_receipts(project):
+    for file in (project.notebooks / "05_mnist.ipynb", project.executed / "05_mnist.ipynb"):
+        notebook = nbformat.read(file, 4)
+        notebook.cells[
+            0
+        ].source = "# Title\n\n| | |\n|---|---|\n| **Time on a GPU** | open: not yet measured |\n\nAfter."
+        nbformat.write(notebook, file)
+    device = {"cpu": "x", "cores": 2, "memory_gib": 1.0, "gpus": [], "system": "Linux"}
+    made = {"date": "2026-01-02", "seconds": 61.0, "peak_memory_mib": 512.0, "device_memory_mib": None,
+            "device_energy_joules": None, "claims": {}}  # fmt: skip
+    receipt = {"what": "w", "made_by": receipts.MADE_BY, "date": "2026-01-02", "profile": "quick", "jobs": 1, "device": device,
+               "driver": None, "versions": {}, "notebooks": {"05_mnist": made}}  # fmt: skip
+    receipts.folder(project).mkdir()
+    file = receipts.folder(project) / "quick-2-cores-x.json"
+    file.write_text(json.dumps({**receipt, "digest": receipts.digest(receipt)}))
+    assert stage.stage(project, {}) == []
+    title = nbformat.read(project.stage / "notebooks/05_mnist.ipynb", 4).cells[0].source
+    assert "| **Measured, profile quick** | 2 cores of x: 61 s, 512 MiB; a machine with a graphics card: open" in title
+    assert "| **Measured, profile full** | a machine with a graphics card: open: not yet measured |" in title
+    assert "Time on a GPU" not in title
+    assert title.endswith("|\n\nAfter.")
 
 
 def test_a_copy_of_changed_code_counts_as_not_executed(project):
