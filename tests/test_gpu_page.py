@@ -51,6 +51,10 @@ ELSEWHERE = {  # what a test cannot run, and why; those of the book are still pa
     "wsl --update": "needs Windows",
     "python3 -m book setup --engine jax": "makes an environment; see test_environment.py",
     '.venv-jax/bin/python -m pip install "jax[cuda12]==0.10.2"': "gigabytes; see test_environment.py",
+    ".venv/bin/python -m book backend jax": "see test_backends.py",
+    ".venv/bin/python -m book backend jax --only 07_attention --profile full": "see test_backends.py",
+    ".venv/bin/python -m book card --backend tensorflow": "see test_card.py",
+    "python3 -m book card --backend jax --seconds 600 --keep": "see test_card.py",
 }  # fmt: skip
 
 
