@@ -50,6 +50,10 @@ def load_keras(seed: int) -> ModuleType:
     Sets the seeds of Python, NumPy and the backend. On the TensorFlow backend it also asks for deterministic
     operations, and lets GPU memory grow with use so that several notebooks can share one card.
 
+    Products of 32-bit numbers stay products of 32-bit numbers. NVIDIA cards from Ampere on would round their inputs to
+    10 bits (TF32), and the book compares networks with their equals in NumPy far more finely. Set
+    ``NVIDIA_TF32_OVERRIDE=1`` before the start to let them; child processes inherit the choice.
+
     Parameters
     ----------
     seed : int
@@ -70,6 +74,7 @@ def load_keras(seed: int) -> ModuleType:
         raise ValueError(f"seed must be zero or positive, got {seed}")
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else every fit() prints a harmless line about data sets
+    exact = os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0") == "0"  # read by the libraries of the card
     with silent_stderr():
         devices = _prepare_tensorflow() if backend == "tensorflow" else []
         import keras
@@ -78,6 +83,7 @@ def load_keras(seed: int) -> ModuleType:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+        tf.config.experimental.enable_tensor_float_32_execution(not exact)
         tf.get_logger().setLevel("ERROR")  # a chapter that builds several models would be told that this is slow
         engine = f"TensorFlow {tf.__version__}"
     else:

@@ -46,6 +46,20 @@ def test_a_negative_seed_is_refused_before_anything_is_imported():
         load_keras(-1)
 
 
+@pytest.mark.parametrize(("wanted", "seen"), [(None, "False 0"), ("1", "True 1")])
+def test_cards_do_not_round_the_inputs_of_products_unless_asked(tmp_path, wanted, seen):
+    program = (
+        "import os; from helpers.session import load_keras; load_keras(0); import tensorflow as tf\n"
+        "print(tf.config.experimental.tensor_float_32_execution_enabled(), os.environ['NVIDIA_TF32_OVERRIDE'])"
+    )
+    environment = {k: v for k, v in isolation(tmp_path).items() if k != "NVIDIA_TF32_OVERRIDE"}
+    environment |= {"NVIDIA_TF32_OVERRIDE": wanted} if wanted else {}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == seen
+
+
 def test_importing_the_helpers_imports_no_framework(tmp_path):
     program = (
         "import sys, helpers, helpers.claims, helpers.datasets, helpers.evaluation, helpers.session\n"
