@@ -21,7 +21,7 @@ import nbformat
 from rich.console import Console
 
 from book import BookError, cache, executor, ledger, machine, sources
-from book.files import digest, write_json
+from book.files import digest, sha256, write_json
 from book.paths import Paths
 from book.progress import Progress
 
@@ -97,6 +97,12 @@ def facts(there: BackendPaths) -> dict[str, str]:
     """
     if not there.python.is_file():
         raise BookError(f"The backend {there.backend} needs its environment; make it: "
+                        f"python3 -m book setup --engine {there.backend}.")  # fmt: skip
+    stamp = there.python.parents[1] / "book-lock.sha256"
+    if there.lock.is_file() and not (
+        stamp.is_file() and stamp.read_text().split()[:1] == [sha256(there.lock.read_bytes())]
+    ):
+        raise BookError(f"The environment .venv-{there.backend} was made from another lock file; renew it: "
                         f"python3 -m book setup --engine {there.backend}.")  # fmt: skip
     done = subprocess.run([there.python, "-c", _ASK], capture_output=True, text=True, check=False, cwd=there.root)
     if done.returncode != 0:

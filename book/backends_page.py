@@ -25,7 +25,7 @@ def page(paths: Paths, found: Ledger) -> str:
         Claims of the book, to link to.
     """
     parts = [_one(paths, receipt, found) for receipt in backends.read_all(paths)]
-    return "\n\n".join(parts) or "Open: not yet measured. PyTorch was not tried."
+    return "\n\n".join([*(parts or ["<p>JAX: open, not yet measured.</p>"]), "<p>PyTorch: open, not tried.</p>"])
 
 
 def _one(paths: Paths, receipt: dict[str, Any], found: Ledger) -> str:
