@@ -84,6 +84,12 @@ def test_what_unfolds_on_a_screen_stands_open_below_its_label():
     assert (label.get_text(), code.get_text()) == ("The solution", "x = 1")
 
 
+def test_a_sound_becomes_words():
+    made = articles.for_paper(body('<p><audio controls src="data:audio/wav;base64,UklG"></audio> a small speaker.</p>'))
+    assert made.find("audio") is None
+    assert " ".join(made.get_text().split()) == "A sound, to be heard on the site: a small speaker."
+
+
 def test_a_quiz_asks_first_and_answers_at_its_end():
     choice = '<div class="book-choice"><p>{}</p><details><summary>?</summary><div class="sd-summary-content"><p>{}</p></div></details></div>'
     question = (

@@ -103,6 +103,8 @@ def for_paper(body: Tag) -> Tag:
     for demonstration in body.select(".digit-demo"):
         demonstration.clear()
         demonstration.append("Here the site has a demonstration that you can try in a browser.")
+    for sound in body.select("audio"):
+        sound.replace_with(_new(sound, "em", "A sound, to be heard on the site:"), " ")
     for quiz in body.select(".book-quiz"):
         _quiz(quiz)
     for steps in body.select(".book-steps"):
