@@ -87,7 +87,7 @@ def test_what_unfolds_on_a_screen_stands_open_below_its_label():
 def test_a_sound_becomes_words():
     made = articles.for_paper(body('<p><audio controls src="data:audio/wav;base64,UklG"></audio> a small speaker.</p>'))
     assert made.find("audio") is None
-    assert " ".join(made.get_text().split()) == "A sound, to be heard on the site: a small speaker."
+    assert " ".join(made.p.get_text().split()) == "A sound, to be heard on the site: a small speaker."
 
 
 def test_a_quiz_asks_first_and_answers_at_its_end():
