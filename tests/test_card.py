@@ -1,15 +1,17 @@
 """The benchmark of a card: operations counted as XLA counts them, a budget that is kept, receipts that nobody edits, honest targets."""
 
+import ast
 import copy
 import json
 import subprocess
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
 from book import BookError, backends
 from book.__main__ import main
-from book.card import flops, page, receipt
+from book.card import flops, models, page, receipt
 from book.files import digest
 from book.paths import REPOSITORY, Paths
 from conftest import Outcome, assert_one_sentence
@@ -20,9 +22,10 @@ needs_jax = pytest.mark.skipif(not JAX.is_file(), reason="needs: python3 -m book
 CNN, GPT = (30, (8, 16), 24), (50, 32, 48, 2)  # size, widths, dense; vocabulary, context, width, blocks
 
 COUNT = """
-import json, sys
-sys.argv = ["program"]
-from book.card import program, steps
+import os
+os.environ["KERAS_BACKEND"] = "jax"
+import json
+from book.card import models
 import jax, numpy as np
 from helpers.language import build_gpt
 
@@ -35,11 +38,11 @@ def training(model, x):
     return counted(jax.grad(loss), values)
 
 size, widths, dense = 30, (8, 16), 24
-cnn = program.build_cnn(size, widths, dense)
+cnn = models.build_cnn(size, widths, dense)
 x = np.zeros((4, size, size, 3), "float32")
 gpt = build_gpt(50, 32, 48, 4, 2, 0)
 t = np.zeros((3, 32), "int32")
-article = program.build_cnn(**program.CNN)
+article = models.build_cnn(**models.CNN)
 print(json.dumps({
     "cnn": [counted(lambda x: cnn(x), x) / 4, training(cnn, x) / 4],
     "gpt": [counted(lambda t: gpt(t), t) / 96, training(gpt, t) / 96],
@@ -117,6 +120,7 @@ def test_it_measures_within_its_time_and_says_what_it_left_out(tmp_path):
     assert {r["jit"] for r in runs} == {True, False}
     assert len({r["model"] for r in runs}) == 4
     assert all(("per_second" in r) + ("skipped" in r) + ("error" in r) == 1 for r in runs)
+    assert all("relative_error" in r for r in results if "matmul" in r)
     assert any("skipped" in r for r in runs), "ten seconds are not enough for a large GPT"
     file = receipt.write(Paths(tmp_path), "jax", 10, [first, *results])
     assert [r["results"] for r in receipt.read_all(Paths(tmp_path))] == [results]
@@ -148,14 +152,30 @@ def made(card: str | None, tokens: float, seconds: float | None) -> dict:
         "gpus": [card] if card else [],
         "system": "Linux x86_64",
     }
-    one = {"precision": "bfloat16", "jit": True, "first_step_seconds": 1.0}
+    one = {"precision": "bfloat16", "jit": True, "compile_seconds": 1.0, "step_seconds": 1.0}
     results = [
-        {"matmul": "bfloat16", "n": 4096, "teraflops": 700.0},
+        {"matmul": "bfloat16", "n": 4096, "teraflops": 700.0, "relative_error": 3e-3},
         {**one, "model": "GPT of chapter 7", "batch": 8, "per_second": 5e6, "teraflops": 50.0},
         {**one, "model": "GPT, 604 million", "batch": 8, "per_second": tokens / 2, "teraflops": tokens / 2 * 4e-3},
         {**one, "model": "GPT, 604 million", "batch": 16, "per_second": tokens, "teraflops": tokens * 4e-3},
         {**one, "model": "GPT, 604 million", "batch": 32, "error": "RESOURCE_EXHAUSTED: out of memory"},
         {"fit": "bfloat16", "batch": 128, "pictures": 2000, "epochs": 20, "seconds": seconds, "estimated_seconds": 1.0},
+        {
+            "of": "GPT, 604 million",
+            "precision": "bfloat16",
+            "batch": 16,
+            "part": "norms",
+            "times": 25,
+            "seconds": 0.25,
+            "teraflops": 0.0,
+        },
+        {
+            "of": "GPT, 604 million",
+            "precision": "bfloat16",
+            "batch": 16,
+            "part": "attention",
+            "skipped": "would take about 9 s",
+        },
     ]
     record = {"what": "", "made_by": "", "date": "2026-01-01", "backend": "jax", "seconds": 300.0, "card": bool(card), "device": device,
               "driver": "570" if card else None, "versions": {"jax": "0.10"}, "results": results}  # fmt: skip
@@ -189,7 +209,30 @@ def test_the_best_batch_counts_and_shares_have_two_grounds():
     assert sheet == pytest.approx(400 / 989)
     assert measured == pytest.approx(400 / 700)
     assert page.share(made(None, 1e5, 1.0), run)[0] is None
-    assert page.peak(made("NVIDIA H100 PCIe, 81559 MiB", 1, 1), "bfloat16") == 756
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [("NVIDIA H100 80GB HBM3", 989), ("NVIDIA H100 PCIe", 756), ("NVIDIA H100 NVL", 835.5), ("NVIDIA H200", 989), ("NVIDIA L4", 121),
+     ("NVIDIA L40", 181), ("NVIDIA L40S", 362), ("NVIDIA GeForce RTX 4090", 165.2), ("NVIDIA GH200 480GB", None), ("Tesla T4", None)],
+)  # fmt: skip
+def test_the_peak_is_that_of_this_very_card(name, peak):
+    assert page.peak(made(f"{name}, 81559 MiB", 1, 1), "bfloat16") == peak
+
+
+def full_settings(notebook: str) -> dict:
+    """What a chapter sets for the full profile."""
+    for cell in nbformat.read(PATHS.notebooks / f"{notebook}.ipynb", as_version=4).cells:
+        for node in ast.walk(ast.parse(cell.source)) if cell.cell_type == "code" else ():
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "choose":
+                return ast.literal_eval(next(k.value for k in node.keywords if k.arg == "full"))
+    raise AssertionError(f"{notebook} has no settings")
+
+
+def test_the_models_are_those_of_the_chapters_in_the_full_profile():
+    for notebook, ours in (("06_augmented_cnn", models.CNN), ("07_attention", models.GPTS["GPT of chapter 7"])):
+        theirs = full_settings(notebook)
+        assert ours == {name: theirs[name] for name in ours}
 
 
 def test_the_page_has_every_device_every_batch_and_every_failure(tmp_path):
@@ -203,6 +246,8 @@ def test_the_page_has_every_device_every_batch_and_every_failure(tmp_path):
     assert heads[3:] == ["2 cores of AMD EPYC, jax", "NVIDIA H100 80GB HBM3, jax"]
     assert "RESOURCE_EXHAUSTED" in shown.select("details")[0].get_text()
     assert len(shown.select("details tbody tr")) == 8
+    assert "25" in shown.select("table")[-1].get_text()
+    assert "would take about 9 s" in shown.select("table")[-1].get_text()
 
 
 def test_an_edited_receipt_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from book.card import receipt as receipts
@@ -10,14 +11,19 @@ from book.markup import table, text
 from book.paths import Paths
 from book.receipts_page import OPEN
 
-# Dense peak of products of matrices by NVIDIA's data sheets, in TFLOP/s (without sparsity): the first name that the card's name
-# contains counts.
+# Dense peaks of products of matrices (no sparsity), in TFLOP/s: NVIDIA's data sheets of these cards, and the white paper of the
+# Ada architecture for the RTX 4090. The first name that stands as words in the name of the card counts.
 PEAKS = {
+    "H200 NVL": {"bfloat16": 835.5, "tf32": 417.5, "float32": 60.0},
     "H200": {"bfloat16": 989.0, "tf32": 494.0, "float32": 67.0},
+    "H100 NVL": {"bfloat16": 835.5, "tf32": 417.5, "float32": 60.0},
     "H100 PCIe": {"bfloat16": 756.0, "tf32": 378.0, "float32": 51.0},
     "H100": {"bfloat16": 989.0, "tf32": 494.0, "float32": 67.0},
     "A100": {"bfloat16": 312.0, "tf32": 156.0, "float32": 19.5},
+    "L40S": {"bfloat16": 362.0, "tf32": 183.0, "float32": 91.6},
+    "L40": {"bfloat16": 181.0, "tf32": 90.5, "float32": 90.5},
     "L4": {"bfloat16": 121.0, "tf32": 60.0, "float32": 30.3},
+    "RTX 4090": {"bfloat16": 165.2, "tf32": 82.6, "float32": 82.6},
 }
 CLASS = ("H100", "H200")  # the cards that the targets speak of
 FIT_SECONDS, SHARE = 30.0, 0.40  # targets: the article's training by fit; the share of the peak in bfloat16
@@ -28,13 +34,13 @@ def page(paths: Paths) -> str:
     found = receipts.read_all(paths)
     if not found:
         return f"<p>{OPEN.capitalize()}.</p>"
-    return "\n\n".join([_devices(found), _best(found), _sweep(found), targets(found)])
+    return "\n\n".join([_devices(found), _best(found), _sweep(found), targets(found), *map(_parts, found)])
 
 
 def peak(receipt: dict[str, Any], precision: str) -> float | None:
     """TFLOP/s that the data sheet of the card promises; None for processors and cards that are not in the table."""
     name = " ".join(receipt["device"]["gpus"][:1])
-    known = next((values for card, values in PEAKS.items() if card in name), {})
+    known = next((values for card, values in PEAKS.items() if re.search(rf"\b{card}\b", name)), {})
     return known.get(precision)
 
 
@@ -84,11 +90,17 @@ def _head(receipt: dict[str, Any]) -> str:
 def _devices(found: list[dict[str, Any]]) -> str:
     rows = []
     for r in found:
-        products = "; ".join(f"{m['matmul']} {m['teraflops']:.3g}" for m in r["results"] if "matmul" in m)
+        products = "; ".join(
+            f"{m['matmul']} {m['teraflops']:.3g} (error {m['relative_error']:.0e})"
+            for m in r["results"]
+            if "matmul" in m
+        )
         versions = ", ".join(f"{name} {version}" for name, version in r["versions"].items())
         rows.append([text(_head(r)), products, text(versions), r["date"]])
     return table(
-        "Devices, and their largest product of matrices in TFLOP/s", ["device", "TFLOP/s", "versions", "date"], rows
+        "Devices, and their largest product of matrices",
+        ["device", "TFLOP/s (relative error)", "versions", "date"],
+        rows,
     )
 
 
@@ -111,7 +123,8 @@ def _cell(receipt: dict[str, Any], run: dict[str, Any] | None) -> str:
     sheet, measured = share(receipt, run)
     shares = [f"{sheet:.0%} of the data sheet"] if sheet else []
     shares += [f"{measured:.0%} of the product"] if measured else []
-    return f"{run['per_second']:,.0f} {unit}/s, batch {run['batch']}" + "".join(f", {s}" for s in shares)
+    said = f"{run['per_second']:,.0f} {unit}/s, batch {run['batch']}, compiled in {run['compile_seconds']:.1f} s"
+    return said + "".join(f", {s}" for s in shares)
 
 
 def _sweep(found: list[dict[str, Any]]) -> str:
@@ -119,8 +132,26 @@ def _sweep(found: list[dict[str, Any]]) -> str:
     for receipt in found:
         for run in (r for r in receipt["results"] if "model" in r):
             said = f"{run['per_second']:,.0f}" if "per_second" in run else text(run.get("error") or run["skipped"])
-            first = f"{run['first_step_seconds']:.1f}" if "per_second" in run else ""
+            first = f"{run['compile_seconds']:.1f}" if "per_second" in run else ""
             rows.append([text(_head(receipt)), text(run["model"]), run["precision"], "yes" if run["jit"] else "no",
                          f"{run['batch']}", said, first])  # fmt: skip
-    heads = ["device", "model", "precision", "compiled", "batch", "per second", "first step in seconds"]
+    heads = ["device", "model", "precision", "compiled", "batch", "per second", "compilation in seconds"]
     return f"<details><summary>All batch sizes</summary>{table('All batch sizes', heads, rows)}</details>"
+
+
+def _parts(receipt: dict[str, Any]) -> str:
+    """Where the time of a step goes: the reason, if a share of the peak is small."""
+    rows = []
+    for part in (r for r in receipt["results"] if "part" in r):
+        failed = part.get("error") or part.get("skipped")
+        cells = (
+            [text(failed), "", ""]
+            if failed
+            else [f"{part['times']}", f"{1000 * part['seconds']:,.1f}", f"{part['teraflops']:.3g}"]
+        )
+        rows.append([text(part["part"]), *cells])
+        head = f"{part['of']}, {part['precision']}, batch {part['batch']}, on {_head(receipt)}"
+    if not rows:
+        return ""
+    label = f"Where the time of a step goes: {head}"
+    return table(label, ["part, compiled by itself", "times", "milliseconds together", "TFLOP/s"], rows)

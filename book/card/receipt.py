@@ -75,19 +75,29 @@ def _measure(python: str, backend: str, seconds: float):
 
 def line(found: dict[str, Any]) -> str:
     """One result for a terminal."""
+    failed = found.get("error") or found.get("skipped")
     if "matmul" in found:
-        return f"{found['matmul']:>9}  product of two {found['n']} x {found['n']} matrices: {found['teraflops']:.3g} TFLOP/s"
+        return (f"{found['matmul']:>9}  product of two {found['n']} x {found['n']} matrices: {found['teraflops']:.3g} TFLOP/s, "
+                f"relative error {found['relative_error']:.0e}")  # fmt: skip
     if "fit" in found:
         took = (
-            f"{found['seconds']:.1f} s" if found["seconds"] else f"not run, about {found['estimated_seconds']:,.0f} s"
+            f"{found['seconds']:.1f} s"
+            if found["seconds"]
+            else failed or f"not run, about {found['estimated_seconds']:,.0f} s"
         )
         return f"{found['fit']:>9}  fit, {found['epochs']} epochs of {found['pictures']:,} pictures: {took}"
+    if "part" in found:
+        took = (
+            failed
+            or f"{found['times']} x, together {1000 * found['seconds']:,.1f} ms, {found['teraflops']:.3g} TFLOP/s"
+        )
+        return f"{found['precision']:>9}  {found['of']:<18} {found['part']}: {took}"
     if "model" not in found:
         return ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     how = f"{found['precision']:>9}  {found['model']:<18} {'compiled' if found['jit'] else 'one by one':<11}batch {found['batch']:>4}"
-    if "per_second" in found:
-        return f"{how}: {found['per_second']:>12,.0f} per second, {found['teraflops']:.3g} TFLOP/s, first step {found['first_step_seconds']:.1f} s"
-    return f"{how}: {found.get('error') or found['skipped']}"
+    if failed:
+        return f"{how}: {failed}"
+    return f"{how}: {found['per_second']:>12,.0f} per second, {found['teraflops']:.3g} TFLOP/s, compiled in {found['compile_seconds']:.1f} s"
 
 
 def write(paths: Paths, backend: str, seconds: float, results: list[dict[str, Any]]) -> Path:
