@@ -20,7 +20,7 @@ from typing import Any
 import nbformat
 from rich.console import Console
 
-from book import BookError, cache, executor, ledger, machine, sources
+from book import BookError, cache, executor, ledger, machine, records, sources
 from book.files import digest, sha256, write_json
 from book.paths import Paths
 from book.progress import Progress
@@ -196,16 +196,4 @@ def read_all(paths: Paths) -> list[dict[str, Any]]:
     BookError
         If one is damaged, was edited, or lies under a name that is not its own.
     """
-    found = []
-    for file in sorted(folder(paths).glob("*.json")):
-        try:
-            receipt = json.loads(file.read_text(encoding="utf-8"))
-            intact = (
-                tuple(receipt) == FIELDS and receipt["digest"] == digest(receipt) and receipt["backend"] == file.stem
-            )
-        except (OSError, ValueError, KeyError):
-            intact = False
-        if not intact:
-            raise BookError(f"The receipt '{paths.show(file)}' was edited or damaged; make it anew: {MADE_BY.format(file.stem)}.")  # fmt: skip
-        found.append(receipt)
-    return found
+    return records.read(paths, folder(paths), FIELDS, lambda r: r["backend"], MADE_BY.format("jax"))

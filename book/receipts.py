@@ -13,7 +13,7 @@ from typing import Any
 
 import nbformat
 
-from book import BookError, cache, machine
+from book import BookError, cache, machine, records
 from book.files import digest, write_json
 from book.gpu.findings import gather
 from book.gpu.rules import judge
@@ -113,22 +113,9 @@ def read_all(paths: Paths) -> list[dict[str, Any]]:
     BookError
         If one is damaged, was edited, or lies under a name that is not its own.
     """
-    found = []
-    for file in sorted(folder(paths).glob("*.json")):
-        try:
-            receipt = json.loads(file.read_text(encoding="utf-8"))
-            intact = tuple(receipt) == FIELDS and receipt["digest"] == digest(receipt)
-        except (OSError, ValueError):
-            intact = False
-        if not intact:
-            raise BookError(
-                f"The receipt '{paths.show(file)}' was edited or damaged; remove it, or make it anew on its machine: {MADE_BY} --measure."
-            )
-        if file.stem != f"{receipt['profile']}-{slug(receipt['device'])}":
-            raise BookError(
-                f"The receipt '{paths.show(file)}' is of another machine or profile than its name says; remove it."
-            )
-        found.append(receipt)
+    found = records.read(
+        paths, folder(paths), FIELDS, lambda r: f"{r['profile']}-{slug(r['device'])}", f"{MADE_BY} --measure"
+    )
     return sorted(found, key=lambda r: (r["profile"] != "quick", bool(r["device"]["gpus"]), slug(r["device"])))
 
 

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from book import BookError, machine
+from book import BookError, machine, records
 from book.files import digest, write_json
 from book.paths import Paths
 
@@ -132,16 +132,11 @@ def read_all(paths: Paths) -> list[dict[str, Any]]:
     BookError
         If one is damaged, was edited, or lies under a name that is not its own.
     """
-    found = []
-    for file in sorted(folder(paths).glob("*.json")):
-        try:
-            receipt = json.loads(file.read_text(encoding="utf-8"))
-            intact = tuple(receipt) == FIELDS and receipt["digest"] == digest(receipt)
-            intact = intact and file.stem == f"{receipt['backend']}-{machine.slug(receipt['device'])}"
-        except (OSError, ValueError, KeyError):
-            intact = False
-        if not intact:
-            raise BookError(f"The receipt '{paths.show(file)}' was edited or damaged; make it anew on its machine: "
-                            "python -m book card --keep.")  # fmt: skip
-        found.append(receipt)
+    found = records.read(
+        paths,
+        folder(paths),
+        FIELDS,
+        lambda r: f"{r['backend']}-{machine.slug(r['device'])}",
+        "python -m book card --keep",
+    )
     return sorted(found, key=lambda r: (r["card"], machine.slug(r["device"])))
