@@ -41,5 +41,9 @@ def _one(paths: Paths, receipt: dict[str, Any], found: Ledger) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in receipt["versions"].items())
     said = (f"Backend {text(receipt['backend'])}, profile {receipt['profile']}, {receipt['date']}, {text(title(receipt['device']))}, "
             f"{receipt['jobs']} at a time. {text(versions)}; TensorFlow is not installed there.")  # fmt: skip
-    why = f"<p>Not checked, because they are about TensorFlow itself: {', '.join(left_out)}.</p>" if left_out else ""
+    why = (
+        f"<p>Not checked, because they are about TensorFlow or about the classes of the article, which need it: {', '.join(left_out)}.</p>"
+        if left_out
+        else ""
+    )
     return f"<p>{said}</p>{table('Chapters on ' + receipt['backend'], head, rows)}{why}"
