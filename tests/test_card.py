@@ -4,6 +4,7 @@ import ast
 import copy
 import json
 import subprocess
+import threading
 
 import nbformat
 import pytest
@@ -109,6 +110,27 @@ def test_a_program_that_ends_badly_is_one_sentence(tmp_path, monkeypatch):
         receipt.main(Paths(tmp_path), "tensorflow", 10, keep=False)
 
 
+def test_a_program_that_complains_at_length_does_not_hang(tmp_path, monkeypatch):
+    program = tmp_path / "program.py"
+    program.write_text("import sys\nsys.stderr.write('memory: none\\n' * 50_000)\nprint('{\"card\": false, \"versions\": {}}')\n"
+                       "sys.exit('no memory left')")  # fmt: skip
+    monkeypatch.setattr(receipt, "PROGRAM", program)
+    found = []
+    worker = threading.Thread(target=lambda: found.append(raised(lambda: receipt.main(Paths(tmp_path), "tensorflow", 10, keep=False))),
+                              daemon=True)  # fmt: skip
+    worker.start()
+    worker.join(20)
+    assert found, "the program waits for somebody to read its complaints"
+    assert "ended early (no memory left)" in found[0]
+
+
+def raised(work) -> str:
+    """What a call complains about, as a sentence."""
+    with pytest.raises(BookError) as caught:
+        work()
+    return str(caught.value)
+
+
 @needs_jax
 def test_it_measures_within_its_time_and_says_what_it_left_out(tmp_path):
     done = subprocess.run([JAX, receipt.PROGRAM, "jax", "10"], capture_output=True, text=True, timeout=100, check=True)
@@ -199,6 +221,21 @@ def test_targets_are_met_not_met_or_open():
     assert states(made(H100, 1e5, 12.0)) == ["met", "met"]  # 400 of 989 TFLOP/s
     assert states(made(H100, 9e4, 31.0)) == ["not met", "not met"]
     assert states(made(H100, 1e5, None)) == [page.OPEN, "met"]
+
+
+def test_a_smaller_model_does_not_meet_the_target_of_the_largest():
+    one = made(H100, 1e5, 12.0)
+    for run in one["results"]:
+        if run.get("model") == models.NAMES[-1]:
+            run.pop("per_second", None)
+        elif run.get("model"):
+            run["teraflops"] = 900.0
+    assert states(one) == ["met", page.OPEN]
+
+
+def test_without_receipts_the_targets_are_shown_as_open(tmp_path):
+    shown = BeautifulSoup(page.page(Paths(tmp_path)), "html.parser")
+    assert [row.find_all("td")[-1].get_text() for row in shown.select("tbody tr")] == [page.OPEN] * 2
 
 
 def test_the_best_batch_counts_and_shares_have_two_grounds():

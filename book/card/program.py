@@ -144,7 +144,9 @@ def parts(run: dict, left: float):
             rng.standard_normal((batch, *t.shape[1:]), dtype="float32") for t in (model.inputs[0], model.outputs[0])
         )
         found = timed(steps.piece(BACKEND, model, x, slope), 3 * operations * tokens)
-        yield {**setting, "part": label, "times": times, **found, "seconds": times * found.get("seconds", float("nan"))}
+        if "seconds" in found:
+            found["seconds"] *= times
+        yield {**setting, "part": label, "times": times, **found}
 
 
 def timed(work, operations: float) -> dict:

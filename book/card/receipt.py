@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,12 +61,14 @@ def interpreter(paths: Paths, backend: str) -> str:
 
 def _measure(python: str, backend: str, seconds: float):
     environment = {**os.environ, "TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.9"}
-    with subprocess.Popen([python, str(PROGRAM), backend, str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, env=environment) as process:  # fmt: skip
-        for said in process.stdout:
-            if said.startswith("{"):
-                yield json.loads(said)
-        complaint = process.stderr.read().strip()
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:  # no pipe: XLA may say more than a pipe holds
+        with subprocess.Popen([python, str(PROGRAM), backend, str(seconds)], stdout=subprocess.PIPE, stderr=errors,
+                              text=True, env=environment) as process:  # fmt: skip
+            for said in process.stdout:
+                if said.startswith("{"):
+                    yield json.loads(said)
+        errors.seek(0)
+        complaint = errors.read().strip()
     if process.returncode != 0:
         last = complaint.splitlines()[-1] if complaint else f"exit status {process.returncode}"
         raise BookError(
