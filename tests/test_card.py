@@ -81,6 +81,14 @@ def test_operations_by_hand():
     assert flops.gpt_forward(7, 3, 2, 1) == 24 * 4 + 4 * 3 * 2 + 2 * 2 * 7
 
 
+def test_hidden_pairs_by_hand():
+    """Three tokens: of nine pairs three are hidden, in the scores and in the mean of the values."""
+    hidden = (
+        2 * 2 * 2 * 3 / 3
+    )  # of width 2, for one token on average: one pair of three, two products, multiply and add
+    assert flops.masked_share(7, 3, 2, 1) == pytest.approx(hidden / flops.gpt_forward(7, 3, 2, 1))
+
+
 # -- The command ----------------------------------------------------------------------------------------------------------
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from book.card import flops
 from book.card import receipt as receipts
-from book.card.models import NAMES
+from book.card.models import GPTS, NAMES, VOCABULARY
 from book.machine import title
 from book.markup import table, text
 from book.paths import Paths
@@ -35,7 +36,14 @@ def page(paths: Paths) -> str:
     found = receipts.read_all(paths)
     if not found:
         return f"<p>{OPEN.capitalize()}.</p>\n\n{targets(found)}"
-    return "\n\n".join([_devices(found), _best(found), _sweep(found), targets(found), *map(_parts, found)])
+    return "\n\n".join([_masked(), _devices(found), _best(found), _sweep(found), targets(found), *map(_parts, found)])
+
+
+def _masked() -> str:
+    """What the counting takes along although a fused kernel may leave it out."""
+    shares = [flops.masked_share(VOCABULARY, g["context"], g["width"], g["blocks"]) for g in GPTS.values()]
+    return (f"<p>All pairs of tokens are counted, also those that the mask hides and a fused kernel of a card may leave out: "
+            f"at most {max(shares):.1%} of the operations of a GPT here.</p>")  # fmt: skip
 
 
 def peak(receipt: dict[str, Any], precision: str) -> float | None:
