@@ -18,12 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from rich.console import Console
 
 from book import BookError, cache, executor, ledger, machine, records, sources
 from book.files import digest, sha256, write_json
 from book.paths import Paths
-from book.progress import Progress
 
 BACKENDS = ("jax",)
 NEUTRAL = ("05_mnist", "06_augmented_cnn", "07_attention", "08_pretraining_finetuning", "12_continual_learning")
@@ -77,16 +75,6 @@ def choose(options: argparse.Namespace, paths: Paths) -> tuple[BackendPaths, lis
     return there, chosen
 
 
-def execute(there: BackendPaths, chosen: list[sources.Source], options: argparse.Namespace) -> list[executor.Result]:
-    """Execute chapters on a backend, into the build folder of that backend."""
-    there.prepare()
-    parameters = sources.overrides(chosen, options.profile, [])
-    with _kernel(there) as kernel, Progress(Console()) as progress:
-        chosen = [dataclasses.replace(source, kernel=kernel) for source in chosen]
-        return executor.execute(there, chosen, parameters, jobs=options.jobs, force=options.force,
-                                time_limit=options.time_limit, progress=progress)  # fmt: skip
-
-
 def facts(there: BackendPaths) -> dict[str, str]:
     """Versions of the packages that matter, asked in the environment itself.
 
@@ -116,8 +104,8 @@ def facts(there: BackendPaths) -> dict[str, str]:
 
 
 @contextmanager
-def _kernel(there: BackendPaths) -> Iterator[str]:
-    """A Jupyter kernel of that environment, known to this process and those that it starts."""
+def kernel(there: BackendPaths, chosen: list[sources.Source]) -> Iterator[list[sources.Source]]:
+    """The chapters for a Jupyter kernel of that environment, which this process and those that it starts know meanwhile."""
     name = f"book-{there.backend}"
     folder = there.build / "jupyter"
     spec = {"argv": [str(there.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": name,
@@ -127,7 +115,7 @@ def _kernel(there: BackendPaths) -> Iterator[str]:
     before = {key: os.environ.get(key) for key in wanted}
     os.environ.update(wanted)
     try:
-        yield name
+        yield [dataclasses.replace(source, kernel=name) for source in chosen]
     finally:
         for key, value in before.items():
             os.environ.pop(key) if value is None else os.environ.update({key: value})

@@ -50,13 +50,11 @@ def backend(options: argparse.Namespace, paths: Paths) -> int:
     from book import backends
 
     there, chosen = backends.choose(options, paths)
-    with _alone(there):
-        results = backends.execute(there, chosen, options)
-    bad = [result for result in results if not result.good]
-    claims = sum(len(result.claims) for result in results if result.good)
-    print(f"{len(results) - len(bad)} of {len(results)} notebooks good on {options.backend}, {claims} claims hold.")
-    if bad:
-        return 1
+    there.prepare()
+    with _alone(there), backends.kernel(there, chosen) as chosen:
+        status, results = _run(options, there, chosen, backends.facts(there))
+    if status:
+        return status
     if options.keep:
         kept = backends.keep(paths, there, results)
         print(
@@ -209,8 +207,17 @@ def _one_file(kind: str, options: argparse.Namespace, paths: Paths) -> int:
 
 
 def _execute(options: argparse.Namespace, paths: Paths) -> int:
+    return _run(options, paths, [sources.load(path) for path in sources.select(paths, options.only)])[0]
+
+
+def _run(
+    options: argparse.Namespace,
+    paths: Paths,
+    chosen: list[sources.Source],
+    versions: dict[str, str] | None = None,
+) -> tuple[int, list[executor.Result]]:
+    """Execute, write the reports, and say how it ended: the exit status, and what became of each notebook."""
     console = Console(stderr=False)
-    chosen = [sources.load(path) for path in sources.select(paths, options.only)]
     parameters = sources.overrides(chosen, options.profile, options.parameters)
     started = time.monotonic()
     print(f"Notebooks: {len(chosen)}, profile {options.profile}.", flush=True)
@@ -219,12 +226,13 @@ def _execute(options: argparse.Namespace, paths: Paths) -> int:
         try:
             results = executor.execute(
                 paths, chosen, parameters, jobs=options.jobs, force=options.force, time_limit=options.time_limit,
-                progress=progress,
+                progress=progress, versions=versions,
             )  # fmt: skip
         except executor.Interrupted as stop:
             results, interrupted = stop.results, True
     wall = time.monotonic() - started
-    report.write(paths, results, profile=options.profile, jobs=options.jobs or machine.cores(), wall_seconds=wall)
+    report.write(paths, results, profile=options.profile, jobs=options.jobs or machine.cores(), wall_seconds=wall,
+                 versions=versions)  # fmt: skip
     bad = [r for r in results if not r.good]
     claims = sum(len(r.claims) for r in results if r.good)
     fresh = sum(r.status == "ok" for r in results)
@@ -232,8 +240,8 @@ def _execute(options: argparse.Namespace, paths: Paths) -> int:
           f"{wall:.1f} s. Report: {paths.show(paths.report)}", flush=True)  # fmt: skip
     if interrupted:
         print("book: stopped; finished notebooks are kept, run the command again to go on.", file=sys.stderr)
-        return 130
-    return 1 if bad else 0
+        return 130, results
+    return (1 if bad else 0), results
 
 
 def _show_faults(faults: list[str]) -> int:

@@ -95,6 +95,7 @@ def execute(
     force: bool = False,
     time_limit: float | None = None,
     progress: Progress | None = None,
+    versions: dict[str, str] | None = None,
 ) -> list[Result]:
     """Execute notebooks, or take them from the cache, into ``_build/executed``.
 
@@ -110,6 +111,8 @@ def execute(
         Execute even what is in the cache.
     time_limit : float, optional
         Seconds per notebook; by default by profile, see ``TIME_LIMIT``.
+    versions : dict, optional
+        Versions of the packages that the kernels use; by default those of this environment.
 
     Returns
     -------
@@ -147,7 +150,7 @@ def execute(
         return times.get(f"{source.name} {profile}", float("inf")), sum(len(c.source) for c in source.code)
 
     waiting.sort(key=expected, reverse=True)
-    pool = _Pool(paths, parameters, keys, time_limit, progress)
+    pool = _Pool(paths, parameters, keys, time_limit, progress, versions or machine.versions())
     with _stoppable() as stop_wanted:
         try:
             for result in pool.run(waiting, jobs, stop_wanted):
@@ -170,8 +173,8 @@ def execute(
 class _Pool:
     """The processes at work. Everything that is started here is also stopped here."""
 
-    def __init__(self, paths, parameters, keys, time_limit, progress: Progress):
-        self.paths, self.parameters, self.keys = paths, parameters, keys
+    def __init__(self, paths, parameters, keys, time_limit, progress: Progress, versions: dict[str, str]):
+        self.paths, self.parameters, self.keys, self.versions = paths, parameters, keys, versions
         self.time_limit, self.progress = time_limit, progress
         self.running: list[_Running] = []
         self.jobs = 1
@@ -308,7 +311,7 @@ class _Pool:
                     "device_energy_joules": outcome.get("device_energy_joules"),
                     "jobs": self.jobs,
                     "date": time.strftime("%Y-%m-%d", time.gmtime()),
-                    "versions": machine.versions(),
+                    "versions": self.versions,
                     "device": machine.device(),
                 },
             }

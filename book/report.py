@@ -13,14 +13,22 @@ from book.files import write_atomically, write_json
 from book.paths import Paths
 
 
-def write(paths: Paths, results: list[Result], *, profile: str, jobs: int, wall_seconds: float) -> dict[str, Any]:
-    """Write both reports and return the content of the first."""
+def write(
+    paths: Paths,
+    results: list[Result],
+    *,
+    profile: str,
+    jobs: int,
+    wall_seconds: float,
+    versions: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Write both reports and return the content of the first; ``versions`` are those of this environment, if not given."""
     report = {
         "profile": profile,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "jobs": jobs,
         "wall_seconds": round(wall_seconds, 2),
-        "versions": machine.versions(),
+        "versions": versions or machine.versions(),
         "device": machine.device(),
         "notebooks": [asdict(result) for result in results],
     }

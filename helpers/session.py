@@ -94,6 +94,24 @@ def load_keras(seed: int) -> ModuleType:
     return keras
 
 
+def only_on(backend: str, because: str) -> bool:
+    """Whether Keras works on this backend; if not, say in one line that a part of the notebook is left out, and why.
+
+    Parameters
+    ----------
+    backend : str
+        As in ``KERAS_BACKEND``: ``"tensorflow"``, ``"jax"``.
+    because : str
+        The reason, as a clause without a full stop: "the article's class is a part of TensorFlow".
+    """
+    import keras
+
+    here = keras.backend.backend()
+    if here != backend:
+        print(f"Left out on the backend {here}: {because}.")
+    return here == backend
+
+
 def _prepare_tensorflow() -> list[str]:
     """Names of the GPUs that TensorFlow sees, each set to take memory as needed."""
     import tensorflow as tf

@@ -3,6 +3,7 @@
 import ast
 import json
 import shutil
+import signal
 
 import nbformat
 import pytest
@@ -12,7 +13,7 @@ from nbformat.v4 import new_code_cell
 from book import BookError, backends, backends_page, cache, ledger
 from book.__main__ import main
 from book.paths import REPOSITORY, Paths
-from conftest import Outcome, assert_one_sentence, stdout_of
+from conftest import Outcome, assert_one_sentence, stdout_of, wait_until
 
 PATHS = Paths(REPOSITORY)
 HERE = backends.BackendPaths(REPOSITORY, "jax")
@@ -42,11 +43,11 @@ def test_claims_that_are_not_checked_elsewhere_are_few_and_speak_of_tensorflow_o
 
 
 def guarded(notebook) -> set[str]:
-    """Texts that stand in a block ``if LEGACY:``, which other backends leave out."""
+    """Texts that stand in a block ``if only_on(...):``, which other backends leave out."""
     found = set()
     for cell in (c for c in notebook.cells if c.cell_type == "code"):
         for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "LEGACY":
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Call) and node.test.func.id == "only_on":
                 inside = [part for statement in node.body for part in ast.walk(statement)]
                 found |= {
                     part.value for part in inside if isinstance(part, ast.Constant) and isinstance(part.value, str)
@@ -55,7 +56,8 @@ def guarded(notebook) -> set[str]:
 
 
 def test_only_what_stands_in_the_block_counts_as_left_out():
-    notebook = nbformat.v4.new_notebook(cells=[new_code_cell("if LEGACY:\n    f('a')\ng('b')\nif other:\n    f('c')")])
+    code = "if only_on('x', y):\n    f('a')\ng('b')\nif other():\n    f('c')"
+    notebook = nbformat.v4.new_notebook(cells=[new_code_cell(code)])
     assert guarded(notebook) == {"a"}
 
 
@@ -124,16 +126,19 @@ def test_the_answer_of_a_good_environment_is_its_versions(project):
 # -- Made, edited, shown --------------------------------------------------------------------------------------------------
 
 
-LEGACY = "import os\nLEGACY = os.environ.get('KERAS_BACKEND', 'tensorflow') == 'tensorflow'"
 ONE = "from helpers import claims\n_ = claims.equal('small.sum', 'One and one are two.', 1 + 1, 2)"
-TWO = "if LEGACY:\n    claims.equal('small.legacy', 'Only there.', 1, 1)"
+TWO = (
+    "from helpers.session import only_on\n"
+    "if only_on('tensorflow', 'it is made of it'):\n"
+    "    claims.equal('small.legacy', 'Only there.', 1, 1)"
+)
 
 
 @pytest.fixture(scope="module")
 def kept(new_project):
     """A small project with chapters of the right names, executed by both kernels, and kept."""
     project = new_project("backends")
-    project.write("05_mnist", LEGACY, ONE, TWO, "import sys\nprint(sys.prefix)")
+    project.write("05_mnist", ONE, TWO, "import sys\nprint(sys.prefix)")
     for name in backends.NEUTRAL[1:]:
         project.write(name, "x = 1")
     (project.root / ".venv-jax").symlink_to(REPOSITORY / ".venv-jax")
@@ -158,6 +163,42 @@ def test_a_chapter_is_executed_by_the_other_environment_and_the_book_stays_as_it
     assert ".venv-jax" in stdout_of(there)
     assert ".venv-jax" not in stdout_of(kept.executed("05_mnist"))
     assert len(ledger.claims_of(kept.executed("05_mnist"))) == 2
+
+
+@needs_jax
+def test_a_stopped_run_says_so_in_one_sentence(new_project):
+    project = new_project("stopped")
+    for name in backends.NEUTRAL:
+        project.write(name, "x = 1")
+    begun = project.scratch / "begun"
+    project.write("05_mnist", f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(600)")
+    (project.root / ".venv-jax").symlink_to(REPOSITORY / ".venv-jax")
+    run = project.start("backend", "jax", "--only", "05")
+    wait_until(begun.exists, "the notebook to be at work")
+    run.signal(signal.SIGINT)
+    done = run.wait()
+    assert done.status == 130
+    assert_one_sentence(done, "finished notebooks are kept")
+    run.assert_nothing_left()
+
+
+@needs_jax
+def test_what_is_left_out_is_said_where_it_would_stand(kept):
+    there = nbformat.read(backends.BackendPaths(kept.root, "jax").executed / "05_mnist.ipynb", as_version=4)
+    assert "Left out on the backend jax: it is made of it.\n" in stdout_of(there)
+    assert "Left out" not in stdout_of(kept.executed("05_mnist"))
+
+
+@needs_jax
+def test_the_versions_are_those_of_the_other_environment_in_the_notebook_and_in_its_report(kept):
+    there = backends.BackendPaths(kept.root, "jax")
+    run = nbformat.read(there.executed / "05_mnist.ipynb", as_version=4).metadata["book"]["run"]
+    report = json.loads(there.report.read_text())
+    assert run["versions"] == report["versions"] == backends.facts(there)
+    assert {"jax", "keras"} <= set(run["versions"])
+    assert "tensorflow" not in run["versions"]
+    assert [made["name"] for made in report["notebooks"]] == list(backends.NEUTRAL)
+    assert "tensorflow" in kept.executed("05_mnist").metadata["book"]["run"]["versions"]
 
 
 @needs_jax
