@@ -21,7 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "setup":  # with the system's Python: only the standard library is there
             from book import environment
 
-            for engine in environment.engines() if options.engine == "all" else [options.engine]:
+            every = [name for name in environment.engines() if name not in environment.LARGE]
+            for engine in every if options.engine == "all" else [options.engine]:
                 environment.ensure(engine=engine)
             return 0
         if options.command == "doctor":  # likewise, and in the environments of the engines
@@ -74,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     backend = commands.add_parser(
         "backend", parents=[executing], help="execute the chapters that are pure Keras on another backend"
     )
-    backend.add_argument("backend", help="jax: in the environment .venv-jax, without TensorFlow")
+    backend.add_argument(
+        "backend", help="jax or torch: in the environment .venv-jax or .venv-torch, without TensorFlow"
+    )
     backend.add_argument(
         "--keep", action="store_true", help="keep what held and what it took as data, for the execution page"
     )

@@ -1,6 +1,7 @@
 """Chapters that are pure Keras, executed on another backend, in an environment without TensorFlow.
 
-``python -m book backend jax`` runs the same notebooks with the kernel of ``.venv-jax``. They have a build folder of their
+``python -m book backend jax`` runs the same notebooks with the kernel of ``.venv-jax``, and ``torch`` with that of
+``.venv-torch``. They have a build folder of their
 own, so nothing of it mixes with the book, and a receipt says which claims hold there.
 """
 
@@ -23,13 +24,13 @@ from book import BookError, cache, executor, ledger, machine, records, sources
 from book.files import digest, sha256, write_json
 from book.paths import Paths
 
-BACKENDS = ("jax",)
+BACKENDS = {"jax": ("jax", "jaxlib"), "torch": ("torch",)}  # the packages of each
 NEUTRAL = ("05_mnist", "06_augmented_cnn", "07_attention", "08_pretraining_finetuning", "12_continual_learning")
 MADE_BY = "python -m book backend {} --keep"
 FIELDS = ("what", "made_by", "date", "backend", "profile", "jobs", "device", "versions", "notebooks", "digest")
 OF_A_NOTEBOOK = ("code", "seconds", "peak_memory_mib", "claims", "not_checked")
-_ASK = """import importlib.metadata as m, importlib.util as u, json, platform
-versions = {"python": platform.python_version()} | {n: m.version(n) for n in ("keras", "jax", "jaxlib", "numpy", "scikit-learn")}
+_ASK = """import importlib.metadata as m, importlib.util as u, json, platform, sys
+versions = {"python": platform.python_version()} | {n: m.version(n) for n in sys.argv[1:]}
 print(json.dumps({"versions": versions, "tensorflow": u.find_spec("tensorflow") is not None}))"""
 
 
@@ -37,7 +38,7 @@ print(json.dumps({"versions": versions, "tensorflow": u.find_spec("tensorflow") 
 class BackendPaths(Paths):
     """The places of a project for one backend: a build folder and a lock file of its own."""
 
-    backend: str = BACKENDS[0]
+    backend: str = "jax"
 
     @property
     def build(self) -> Path:
@@ -92,7 +93,10 @@ def facts(there: BackendPaths) -> dict[str, str]:
     ):
         raise BookError(f"The environment .venv-{there.backend} was made from another lock file; renew it: "
                         f"python3 -m book setup --engine {there.backend}.")  # fmt: skip
-    done = subprocess.run([there.python, "-c", _ASK], capture_output=True, text=True, check=False, cwd=there.root)
+    packages = ("keras", *BACKENDS[there.backend], "numpy", "scikit-learn")
+    done = subprocess.run(
+        [there.python, "-c", _ASK, *packages], capture_output=True, text=True, check=False, cwd=there.root
+    )
     if done.returncode != 0:
         raise BookError(f"The environment .venv-{there.backend} lacks a package ({done.stderr.strip().splitlines()[-1]}); "
                         f"make it anew: python3 -m book setup --engine {there.backend}.")  # fmt: skip

@@ -12,8 +12,10 @@ from book.machine import title
 from book.markup import claim_link, table, text
 from book.outline import CHAPTERS, address
 from book.paths import Paths
+from book.receipts_page import OPEN
 
 OUT_OF_DATE = "the chapter has changed since"
+TITLES = {"jax": "JAX", "torch": "PyTorch"}
 
 
 def page(paths: Paths, found: Ledger) -> str:
@@ -24,8 +26,11 @@ def page(paths: Paths, found: Ledger) -> str:
     found : Ledger
         Claims of the book, to link to.
     """
-    parts = [_one(paths, receipt, found) for receipt in backends.read_all(paths)]
-    return "\n\n".join([*(parts or ["<p>JAX: open, not yet measured.</p>"]), "<p>PyTorch: open, not tried.</p>"])
+    made = backends.read_all(paths)
+    missing = [title for name, title in TITLES.items() if name not in {receipt["backend"] for receipt in made}]
+    return "\n\n".join(
+        [*(_one(paths, receipt, found) for receipt in made), *(f"<p>{title}: {OPEN}.</p>" for title in missing)]
+    )
 
 
 def _one(paths: Paths, receipt: dict[str, Any], found: Ledger) -> str:
@@ -39,11 +44,11 @@ def _one(paths: Paths, receipt: dict[str, Any], found: Ledger) -> str:
         left_out += [claim_link(claim, found) for claim in made["not_checked"]]
     head = ["chapter", "claims that hold", "not checked", "seconds", "peak memory in MiB", "remark"]
     versions = ", ".join(f"{name} {version}" for name, version in receipt["versions"].items())
-    said = (f"Backend {text(receipt['backend'])}, profile {receipt['profile']}, {receipt['date']}, {text(title(receipt['device']))}, "
+    said = (f"Backend {TITLES[receipt['backend']]}, profile {receipt['profile']}, {receipt['date']}, {text(title(receipt['device']))}, "
             f"{receipt['jobs']} at a time. {text(versions)}; TensorFlow is not installed there.")  # fmt: skip
     why = (
         f"<p>Not checked, because they are about TensorFlow or about the classes of the article, which need it: {', '.join(left_out)}.</p>"
         if left_out
         else ""
     )
-    return f"<p>{said}</p>{table('Chapters on ' + receipt['backend'], head, rows)}{why}"
+    return f"<p>{said}</p>{table('Chapters on ' + TITLES[receipt['backend']], head, rows)}{why}"

@@ -18,6 +18,7 @@ from book import BookError
 from book.paths import REPOSITORY
 
 SUPPORTED = ((3, 11), (3, 13))
+LARGE = ("torch",)  # several gigabytes: made when it is named, not with all
 
 
 def engines(root: Path = REPOSITORY) -> list[str]:

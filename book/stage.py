@@ -16,6 +16,7 @@ from nbformat.v4 import new_markdown_cell
 from book import BookError, artifacts, generated, launch, museum, receipts, receipts_page
 from book.course import pages as course
 from book.course import problems
+from book.course.notebooks import to_work_alone
 from book.files import write_if_changed
 from book.outline import files
 from book.paths import Paths
@@ -67,7 +68,7 @@ def stage(paths: Paths, vendor: dict[str, Path]) -> list[str]:
                 )
             goals = course.objectives(_source(paths, f"notebooks/{name}"))
             put(f"{course.address(name)}.md", course.page(book.problem_sets[name], goals))
-            student = nbformat.writes(course.student_notebook(book.problem_sets[name])) + "\n"
+            student = nbformat.writes(to_work_alone(book.problem_sets[name])) + "\n"
             put(f"assets/problems/{name}.ipynb", student)
         else:
             name = Path(entry).name

@@ -112,6 +112,24 @@ def only_on(backend: str, because: str) -> bool:
     return here == backend
 
 
+def together(steps: int) -> int:
+    """``steps_per_execution`` for ``compile``: so many steps in one call of the backend; one on PyTorch, where Keras has no more."""
+    import keras
+
+    return 1 if keras.backend.backend() == "torch" else steps
+
+
+def devices() -> list[str]:
+    """Names of the devices that Keras can use on its backend, such as ``"cpu:0"``."""
+    import keras
+
+    if keras.backend.backend() != "torch":
+        return keras.distribution.list_devices()
+    import torch
+
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] + ["cpu:0"]
+
+
 def _prepare_tensorflow() -> list[str]:
     """Names of the GPUs that TensorFlow sees, each set to take memory as needed."""
     import tensorflow as tf

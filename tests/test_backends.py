@@ -67,7 +67,7 @@ def test_only_what_stands_in_the_block_counts_as_left_out():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["backend", "cobol"], "There is no backend 'cobol' to execute on; choose from: jax."),
+        (["backend", "cobol"], "There is no backend 'cobol' to execute on; choose from: jax, torch."),
         (["backend", "jax", "--only", "04_loss_examples"], "'04_loss_examples' is not written for several backends"),
         (["backend", "jax", "--only", "99"], "matches no notebook"),
         (["backend", "jax", "--only", "05", "--only", "12", "--keep"], "leave --only out to keep a receipt"),

@@ -10,7 +10,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 from book import BookError, outline
-from book.course import guide, pages, problems, prove, quiz, slides, timing
+from book.course import guide, notebooks, pages, problems, prove, quiz, slides, timing
 from book.paths import REPOSITORY, Paths
 
 PATHS = Paths(REPOSITORY)
@@ -230,8 +230,9 @@ def test_a_proof_is_kept_until_its_set_changes(tmp_path, monkeypatch):
 def test_the_page_and_the_students_notebook_hide_what_they_must(file):
     problem_set = problems.read(file)
     page = pages.page(problem_set, dict.fromkeys(range(1, 9), "do it"))
-    student = nbformat.writes(pages.student_notebook(problem_set))
-    nbformat.validate(pages.student_notebook(problem_set))
+    notebook = notebooks.to_work_alone(problem_set)
+    nbformat.validate(notebook)
+    student = nbformat.writes(notebook)
     for problem in problem_set.problems:
         assert problem.title in page
         hidden = [test.code for test in problem.tests if test.hidden]

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from book import BookError, environment
+from book import __main__ as command_line
 from book.paths import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -102,6 +103,16 @@ def test_the_jax_line_names_the_locked_jax():
     (version,) = locked((REPOSITORY / "engines/jax/requirements.lock").read_text(encoding="utf-8"))["jax"]
     page = (REPOSITORY / "book/pages/gpu.md").read_text(encoding="utf-8")
     assert f'"jax[cuda12]=={version}"' in page
+
+
+def test_all_engines_are_made_but_those_of_many_gigabytes_and_these_if_named(monkeypatch):
+    made = []
+    monkeypatch.setattr(environment, "ensure", lambda engine: made.append(engine))
+    assert command_line.main(["setup", "--engine", "all"]) == 0
+    assert {*made, *environment.LARGE} == set(environment.engines())
+    assert not set(made) & set(environment.LARGE)
+    assert command_line.main(["setup", "--engine", "torch"]) == 0
+    assert made[-1] == "torch"
 
 
 def test_setup_supports_the_pythons_that_the_project_names():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from conftest import REPOSITORY, isolation
 from helpers import display
-from helpers.session import choose, load_keras
+from helpers.session import choose, devices, load_keras, only_on, together
 
 QUICK, FULL = {"epochs": 3, "batch_size": 64}, {"epochs": 30, "batch_size": 256}
 
@@ -58,6 +59,43 @@ def test_cards_do_not_round_the_inputs_of_products_unless_asked(tmp_path, wanted
         [sys.executable, "-c", program], env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == seen
+
+
+@pytest.fixture
+def backend(monkeypatch):
+    """Choose what Keras says its backend is, without importing it."""
+
+    def choose_it(name):
+        fake = SimpleNamespace(
+            backend=SimpleNamespace(backend=lambda: name),
+            distribution=SimpleNamespace(list_devices=lambda: [f"{name}:0"]),
+        )
+        monkeypatch.setitem(sys.modules, "keras", fake)
+
+    return choose_it
+
+
+def test_what_is_left_out_elsewhere_is_said_and_nothing_where_it_runs(backend, capsys):
+    backend("jax")
+    assert only_on("tensorflow", "it is a part of TensorFlow") is False
+    assert capsys.readouterr().out == "Left out on the backend jax: it is a part of TensorFlow.\n"
+    backend("tensorflow")
+    assert only_on("tensorflow", "it is a part of TensorFlow") is True
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("name", "steps"), [("tensorflow", 500), ("jax", 500), ("torch", 1)])
+def test_steps_are_taken_together_where_keras_can(backend, name, steps):
+    backend(name)
+    assert together(500) == steps
+
+
+def test_devices_are_those_of_the_backend(backend, monkeypatch):
+    backend("jax")
+    assert devices() == ["jax:0"]
+    backend("torch")
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 2)))
+    assert devices() == ["cuda:0", "cuda:1", "cpu:0"]
 
 
 def test_importing_the_helpers_imports_no_framework(tmp_path):

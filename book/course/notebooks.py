@@ -1,4 +1,4 @@
-"""Notebooks that are made of a problem set: the source of a course in nbgrader's form, and the instructor's notebook."""
+"""Notebooks made of a problem set: the source of a course in nbgrader's form, the reader's and the instructor's."""
 
 from __future__ import annotations
 
@@ -37,6 +37,21 @@ def source(problem_set: ProblemSet) -> NotebookNode:
             if test.hidden:
                 code = f"{_placeholder(test)}\n{HIDDEN_BEGIN}\n{code}\n{HIDDEN_END}"
             cells.append(_code(code, test_id(problem, test), points=test.points))
+    return new_notebook(cells=cells, metadata=_KERNEL)
+
+
+def to_work_alone(problem_set: ProblemSet) -> NotebookNode:
+    """What a reader downloads from the site: tasks, stubs and the visible tests, and nothing of nbgrader."""
+    cells = [
+        new_markdown_cell(f"# {problem_set.title}\n\n{problem_set.introduction}", id="title"),
+        new_code_cell(problem_set.set_up, id="set-up"),
+    ]
+    for problem in problem_set.problems:
+        cells += [
+            new_markdown_cell(_task(problem), id=problem.id[:64]),
+            new_code_cell(problem.stub, id=f"{problem.id}-answer"[:64]),
+            *(new_code_cell(t.code, id=f"{problem.id}-{t.name}"[:64]) for t in problem.tests if not t.hidden),
+        ]
     return new_notebook(cells=cells, metadata=_KERNEL)
 
 

@@ -6,7 +6,6 @@ import html
 import re
 
 import nbformat
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.course.problems import Problem, ProblemSet
 from book.course.quiz import Question, as_markdown
@@ -109,24 +108,6 @@ def _python(code: str) -> str:
 def without_markers(solution: str) -> str:
     """The solution as code to read."""
     return "\n".join(line for line in solution.splitlines() if not line.strip().startswith("### "))
-
-
-def student_notebook(problem_set: ProblemSet) -> nbformat.NotebookNode:
-    """What a reader works on alone: tasks, stubs, hints and the visible checks."""
-    cells = [
-        new_markdown_cell(f"# {problem_set.title}\n\n{problem_set.introduction}", id="title"),
-        new_code_cell(problem_set.set_up, id="set-up"),
-    ]
-    for number, problem in enumerate(problem_set.problems, start=1):
-        hints = "\n\n".join(problem.hints)
-        text = f"## Problem {number}. {problem.title}\n\n{problem.text}\n\n<details><summary>Hint</summary>\n\n{hints}\n\n</details>"
-        cells += [
-            new_markdown_cell(text, id=problem.id[:64]),
-            new_code_cell(problem.stub, id=f"{problem.id}-answer"[:64]),
-            *(new_code_cell(t.code, id=f"{problem.id}-{t.name}"[:64]) for t in problem.tests if not t.hidden),
-        ]
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 
 
 def overview(sets: list[ProblemSet]) -> str:
