@@ -148,11 +148,12 @@ def _finish(paths: Paths, site: Path, modules: Path, seconds: dict[str, float]) 
 
 
 def _digest(paths: Paths) -> str:
-    """Changes when anything that the site is made from changes."""
+    """Changes when anything that the site is made from changes. What tools leave there (caches, checkpoints) does not count."""
     parts = []
     for folder in (paths.stage, paths.root / "book", paths.notebooks):
         for file in sorted(folder.rglob("*")):
-            if file.is_file() and file.suffix != ".pyc":
+            within = file.relative_to(folder).parts
+            if file.is_file() and file.suffix != ".pyc" and not any(part.startswith(".") for part in within):
                 parts.append([str(file.relative_to(paths.root)), sha256(file.read_bytes())])
     parts.append(["lock", sha256(paths.lock.read_bytes()) if paths.lock.is_file() else ""])
     return sha256(json.dumps(parts))

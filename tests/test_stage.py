@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from book import BookError, cache, generated, ledger, receipts, stage
+from book import BookError, cache, generated, ledger, receipts, render, stage
 from book.paths import Paths
 
 CLAIM = {
@@ -177,3 +177,19 @@ def test_a_figure_that_an_executed_chapter_does_not_have_is_an_error():
 def test_a_figure_of_a_chapter_that_is_not_executed_says_so():
     page = generated.fill("<!-- generated: figure 05_mnist none -->", book_with())
     assert "appears here when" in page
+
+
+def test_a_site_is_made_from_sources_and_not_from_what_tools_leave_beside_them(project):
+    """The caches of linters and the checkpoints of JupyterLab make no site older than its sources."""
+    paths = project
+    (paths.html).mkdir(parents=True)
+    (paths.html / "index.html").write_text("")
+    (paths.build / "html.stamp").write_text(render._digest(paths) + "\n")
+    assert render.is_current(paths)
+    for left in (".ruff_cache/1/x", ".ipynb_checkpoints/05_mnist-checkpoint.ipynb", "__pycache__/x.pyc"):
+        file = paths.notebooks / left
+        file.parent.mkdir(parents=True)
+        file.write_text("x")
+    assert render.is_current(paths)
+    (paths.notebooks / "more.ipynb").write_text("{}")
+    assert not render.is_current(paths)
