@@ -166,8 +166,8 @@ def test_the_receipts_of_the_repository_have_their_form():
     for made in receipt.read_all(PATHS):  # refuses what was edited
         assert made["made_by"] == receipt.MADE_BY.format(made["backend"])
         assert bool(made["driver"]) == made["card"]
-        for run in (r for r in made["results"] if "per_second" in r):
-            assert run["per_second"] > 0
+        assert all(r["per_second"] > 0 for r in made["results"] if "per_second" in r)
+        for run in (r for r in made["results"] if "model" in r and "per_second" in r):
             assert run["teraflops"] > 0
             for part in page.share(made, run):
                 assert part is None or 0 < part < 1.5
@@ -190,6 +190,7 @@ def made(card: str | None, tokens: float, seconds: float | None) -> dict:
         {**one, "model": "GPT, 604 million", "batch": 16, "per_second": tokens, "teraflops": tokens * 4e-3},
         {**one, "model": "GPT, 604 million", "batch": 32, "error": "RESOURCE_EXHAUSTED: out of memory"},
         {"fit": "bfloat16", "batch": 128, "pictures": 2000, "epochs": 20, "seconds": seconds, "estimated_seconds": 1.0},
+        {"pipeline": "mini-batches", "batch": 128, "training_per_second": 2000.0, "per_second": tokens / 20},
         {
             "of": "GPT, 604 million",
             "precision": "bfloat16",
@@ -293,6 +294,19 @@ def test_the_page_has_every_device_every_batch_and_every_failure(tmp_path):
     assert len(shown.select("details tbody tr")) == 8
     assert "25" in shown.select("table")[-1].get_text()
     assert "would take about 9 s" in shown.select("table")[-1].get_text()
+
+
+def test_a_pipeline_that_is_slower_than_the_training_is_said_to_be():
+    def cells(*found):
+        table = BeautifulSoup(page._fed(list(found)), "html.parser")
+        return [[td.get_text() for td in row.find_all(["th", "td"])][1:] for row in table.select("tbody tr")]
+
+    assert cells(made(H100, 1e5, 1.0), made(H100, 2e4, 1.0)) == [
+        ["5,000", "2,000", "yes"], ["1,000", "2,000", "no: the device waits"]
+    ]  # fmt: skip
+    without = made(H100, 1e5, 1.0)
+    without["results"] = [run for run in without["results"] if "pipeline" not in run]
+    assert cells(without) == [[page.OPEN, "", ""]]
 
 
 def test_an_edited_receipt_is_refused(tmp_path):

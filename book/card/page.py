@@ -36,7 +36,9 @@ def page(paths: Paths) -> str:
     found = receipts.read_all(paths)
     if not found:
         return f"<p>{OPEN.capitalize()}.</p>\n\n{targets(found)}"
-    return "\n\n".join([_masked(), _devices(found), _best(found), _sweep(found), targets(found), *map(_parts, found)])
+    return "\n\n".join(
+        [_masked(), _devices(found), _best(found), _fed(found), _sweep(found), targets(found), *map(_parts, found)]
+    )
 
 
 def _masked() -> str:
@@ -130,6 +132,21 @@ def _cell(receipt: dict[str, Any], run: dict[str, Any] | None) -> str:
     shares += [f"{measured:.0%} of the product"] if measured else []
     said = f"{run['per_second']:,.0f} {unit}/s, batch {run['batch']}, compiled in {run['compile_seconds']:.1f} s"
     return said + "".join(f", {s}" for s in shares)
+
+
+def _fed(found: list[dict[str, Any]]) -> str:
+    """Whether the pictures come as fast as the network takes them."""
+    rows = []
+    for receipt in found:
+        run = next((r for r in receipt["results"] if "pipeline" in r), None)
+        if run is None or "error" in run:
+            cells = [text(run["error"]) if run else OPEN, "", ""]
+        else:
+            cells = [f"{run['per_second']:,.0f}", f"{run['training_per_second']:,.0f}",
+                     "yes" if run["per_second"] >= run["training_per_second"] else "no: the device waits"]  # fmt: skip
+        rows.append([text(_head(receipt)), *cells])
+    heads = ["device", "pictures delivered per second", "pictures trained per second", "fast enough"]
+    return table("The input pipeline of chapter 6: pictures at 150 x 150, each changed at random", heads, rows)
 
 
 def _sweep(found: list[dict[str, Any]]) -> str:

@@ -27,6 +27,7 @@ EAGER = 8  # without the compiler a step is taken to last so many times as long,
 WEIGHTS = (2, 1, 2, 4)  # how the time is shared out among the models
 SWEEPS = 0.75  # share of the time for all sweeps; the rest is for ``fit`` and for the parts of the largest GPT
 FIT = {"pictures": 2000, "epochs": 20}  # the article's training
+PIPELINE = 2.0  # seconds for which the input pipeline is watched
 
 
 def start(precision: str, name: str) -> steps.Trainer:
@@ -119,6 +120,24 @@ def fit(precision: str, batch: int, per_second: float, left: float) -> dict:
     return {**found, "first_epoch_seconds": first, "seconds": time.perf_counter() - began}
 
 
+def pipeline(batch: int, training: float) -> dict:
+    """Pictures per second that the mini-batches of chapter 6 deliver, each changed at random; ``training`` is what training takes."""
+    from helpers import augment
+    from helpers.batches import ImageBatches
+
+    x, y = models.data(models.NAMES[0], FIT["pictures"])
+    found = {"pipeline": "mini-batches of chapter 6", "batch": batch, "training_per_second": training}
+    try:
+        data = ImageBatches(x.astype("uint8"), y[:, 0], batch_size=batch, seed=0, ranges=augment.ARTICLE)
+        data[0]  # compiles
+        began, made = time.perf_counter(), 0
+        while (seconds := time.perf_counter() - began) < PIPELINE or not made:
+            made += len(data[made // batch % (len(data) - 1)][0])  # the last batch may be smaller
+    except Exception as error:
+        return {**found, "error": said(error)}
+    return {**found, "per_second": made / seconds}
+
+
 def parts(run: dict, left: float):
     """Where the time of a step goes: the step without some of its work, and parts of the network by themselves."""
     import numpy as np
@@ -183,6 +202,7 @@ def main() -> None:
                 best[name, precision] = found
     cnn = max((r for (name, _), r in best.items() if models.is_cnn(name)), key=lambda r: r["per_second"], default=None)
     if cnn:
+        say(pipeline(min(cnn["batch"], 128), cnn["per_second"]))
         say(fit(cnn["precision"], min(cnn["batch"], 128), cnn["per_second"], begun + BUDGET - time.monotonic()))
     largest = next((best[name, "bfloat16"] for name in reversed(models.NAMES[1:]) if (name, "bfloat16") in best), None)
     for found in parts(largest, begun + BUDGET - time.monotonic()) if largest else ():

@@ -89,6 +89,9 @@ def line(found: dict[str, Any]) -> str:
             else failed or f"not run, about {found['estimated_seconds']:,.0f} s"
         )
         return f"{found['fit']:>9}  fit, {found['epochs']} epochs of {found['pictures']:,} pictures: {took}"
+    if "pipeline" in found:
+        took = failed or f"{found['per_second']:,.0f} per second; training takes {found['training_per_second']:,.0f}"
+        return f"{'':>9}  {found['pipeline']}, changed at random, batch {found['batch']:>4}: {took}"
     if "part" in found:
         took = (
             failed
