@@ -201,7 +201,7 @@ def mean_of_tokens(states: Any, mask: Any) -> Any:
     from keras import ops
 
     weights = ops.expand_dims(ops.cast(mask, "float32"), -1)
-    mean = ops.sum(states * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1e-9)
+    mean = ops.sum(ops.multiply(states, weights), axis=1) / ops.maximum(ops.sum(weights, axis=1), 1e-9)
     return ops.normalize(mean, axis=-1)
 
 
