@@ -108,12 +108,16 @@ def facts(there: BackendPaths) -> dict[str, str]:
 
 
 @contextmanager
-def kernel(there: BackendPaths, chosen: list[sources.Source]) -> Iterator[list[sources.Source]]:
-    """The chapters for a Jupyter kernel of that environment, which this process and those that it starts know meanwhile."""
+def kernel(there: BackendPaths, chosen: list[sources.Source], jobs: int | None) -> Iterator[list[sources.Source]]:
+    """The chapters for a Jupyter kernel of that environment, which this process and those that it starts know meanwhile.
+
+    The threads of OpenMP, with which PyTorch works, wait for each other in a loop: kernels that share cores must share them out.
+    """
     name = f"book-{there.backend}"
     folder = there.build / "jupyter"
+    threads = str(max(1, machine.cores() // min(jobs or machine.cores(), len(chosen))))
     spec = {"argv": [str(there.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": name,
-            "language": "python", "env": {"KERAS_BACKEND": there.backend}}  # fmt: skip
+            "language": "python", "env": {"KERAS_BACKEND": there.backend, "OMP_NUM_THREADS": threads}}  # fmt: skip
     write_json(folder / "kernels" / name / "kernel.json", spec)
     wanted = {"JUPYTER_PATH": str(folder), "KERAS_BACKEND": there.backend}
     before = {key: os.environ.get(key) for key in wanted}

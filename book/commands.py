@@ -51,7 +51,7 @@ def backend(options: argparse.Namespace, paths: Paths) -> int:
 
     there, chosen = backends.choose(options, paths)
     there.prepare()
-    with _alone(there), backends.kernel(there, chosen) as chosen:
+    with _alone(there), backends.kernel(there, chosen, options.jobs) as chosen:
         status, results = _run(options, there, chosen, backends.facts(there))
     if status:
         return status

@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell
 
-from book import BookError, backends, backends_page, cache, ledger
+from book import BookError, backends, backends_page, cache, ledger, sources
 from book.__main__ import main
 from book.paths import REPOSITORY, Paths
 from conftest import Outcome, assert_one_sentence, stdout_of, wait_until
@@ -121,6 +121,17 @@ def test_an_environment_of_another_lock_is_refused(project):
 
 def test_the_answer_of_a_good_environment_is_its_versions(project):
     assert backends.facts(project("""echo '{"versions": {"keras": "3"}, "tensorflow": false}'""")) == {"keras": "3"}
+
+
+@pytest.mark.parametrize(("jobs", "chapters", "threads"), [(None, 5, "1"), (2, 5, "2"), (None, 1, "4"), (3, 3, "1")])
+def test_kernels_that_run_at_a_time_share_the_cores_out(tmp_path, monkeypatch, jobs, chapters, threads):
+    """Two kernels of PyTorch with two threads each took ten times as long on two cores."""
+    monkeypatch.setattr(backends.machine, "cores", lambda: 4)
+    one = sources.load(PATHS.notebooks / "05_mnist.ipynb")
+    with backends.kernel(backends.BackendPaths(tmp_path, "torch"), [one] * chapters, jobs) as chosen:
+        (file,) = tmp_path.rglob("kernel.json")
+        assert json.loads(file.read_text())["env"] == {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": threads}
+        assert {source.kernel for source in chosen} == {"book-torch"}
 
 
 # -- Made, edited, shown --------------------------------------------------------------------------------------------------
