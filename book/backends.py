@@ -24,7 +24,7 @@ from book import BookError, cache, executor, ledger, machine, records, sources
 from book.files import digest, sha256, write_json
 from book.paths import Paths
 
-BACKENDS = {"jax": ("jax", "jaxlib"), "torch": ("torch",)}  # the packages of each
+BACKENDS = {"jax": ("JAX", ("jax", "jaxlib")), "torch": ("PyTorch", ("torch",))}  # title and packages of each
 NEUTRAL = ("05_mnist", "06_augmented_cnn", "07_attention", "08_pretraining_finetuning", "12_continual_learning")
 MADE_BY = "python -m book backend {} --keep"
 FIELDS = ("what", "made_by", "date", "backend", "profile", "jobs", "device", "versions", "notebooks", "digest")
@@ -93,7 +93,7 @@ def facts(there: BackendPaths) -> dict[str, str]:
     ):
         raise BookError(f"The environment .venv-{there.backend} was made from another lock file; renew it: "
                         f"python3 -m book setup --engine {there.backend}.")  # fmt: skip
-    packages = ("keras", *BACKENDS[there.backend], "numpy", "scikit-learn")
+    packages = ("keras", *BACKENDS[there.backend][1], "numpy", "scikit-learn")
     done = subprocess.run(
         [there.python, "-c", _ASK, *packages], capture_output=True, text=True, check=False, cwd=there.root
     )

@@ -15,7 +15,7 @@ from book.paths import Paths
 from book.receipts_page import OPEN
 
 OUT_OF_DATE = "the chapter has changed since"
-TITLES = {"jax": "JAX", "torch": "PyTorch"}
+TITLES = {name: title for name, (title, _) in backends.BACKENDS.items()}
 
 
 def page(paths: Paths, found: Ledger) -> str:
