@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from book.gpu.ask import ABSENT, OK, SILENT
 from book.gpu.findings import Findings, gather
-from book.gpu.remedies import framework_name
+from book.gpu.remedies import capabilities, framework_name
 from book.gpu.rules import judge
 
 
@@ -19,7 +19,7 @@ def main() -> int:
     print("\n".join([*describe(found), "", f"Verdict: {verdict.sentence}"]))
     for number, remedy in enumerate(verdict.remedies, 1):
         print(f"  {number}. {remedy}")
-    if verdict.name in ("unknown", "broken") and found.log:
+    if verdict.name in ("unknown", "broken", "new-card") and found.log:
         print("", f"What {framework_name(found)} wrote while it looked for cards:", *found.log, sep="\n  ")
     return verdict.status
 
@@ -33,6 +33,7 @@ def describe(found: Findings) -> list[str]:
         for c in found.cards
     ]
     built = f", built for CUDA {framework.cuda} and cuDNN {framework.cudnn}" if framework and framework.cuda else ""
+    built += f", cards from {min(known) / 10:.1f} to {max(known) / 10:.1f}" if (known := capabilities(found)) else ""
     lines = {
         "system": system,
         "driver": found.driver or "none found",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,9 @@ from conftest import REPOSITORY
 WANTED = {"nvidia-cublas-cu12": "<13.0,>=12.5.3.2", "nvidia-cudnn-cu12": "<10.0,>=9.3.0.75"}
 THERE = {"nvidia-cublas-cu12": "12.9.1", "nvidia-cudnn-cu12": "9.28.0.42"}
 PLAIN = Framework("2.21.0", True, "12.5.1", "9", ("sm_60", "sm_80", "compute_90"))
+TORCH = Framework("2.14.1", True, "13.0", "92000", ("sm_75", "sm_90", "sm_120", "compute_120"))
 A100, T4 = Card("NVIDIA A100", 81_920, "8.0"), Card("Tesla T4", 15_360, "7.5")
+B200, RTX = Card("NVIDIA B200", 183_359, "10.0"), Card("NVIDIA GeForce RTX 5090", 32_607, "12.0")
 
 # A workstation on which everything is right; each case below breaks one thing.
 WELL = Findings(
@@ -77,7 +80,21 @@ CASES = [  # name of the verdict, exit status, findings, words of the first reme
     ("plain", 1, replace(UNSEEN, visible="0", packages={}), "requirements-gpu.lock"),
     ("plain", 1, replace(UNSEEN, visible="GPU-8932f937-d72c", packages={}), "requirements-gpu.lock"),
     ("old-card", 1, replace(UNSEEN, cards=(Card("Tesla K80", 11_441, "3.7"),)), "needs 6.0 or more"),
-    ("plain", 1, replace(UNSEEN, cards=(Card("NVIDIA B200", 183_359, "10.0"),), packages={}), "requirements-gpu.lock"),
+    ("new-card", 1, replace(UNSEEN, cards=(B200,), packages={}), "10.0; this TensorFlow was built for cards up to 9.0"),
+    ("new-card", 1, replace(UNSEEN, cards=(RTX,)), "book setup --engine torch, then: .venv/bin/python -m book backend torch"),
+    ("new-card", 1, replace(WELL, cards=(RTX,), framework=replace(PLAIN, gpus=("RTX",), error="a product of elements: CUDA_ERROR_INVALID_PTX")),
+     "CUDA_VISIBLE_DEVICES= make book"),
+    ("new-card", 1, replace(WELL, cards=(RTX, A100), framework=replace(PLAIN, gpus=("RTX", "NVIDIA A100"), error="x")), "CUDA_VISIBLE_DEVICES=1 chooses the NVIDIA A100"),
+    ("plain", 1, replace(UNSEEN, cards=(RTX, A100), packages={}), "requirements-gpu.lock"),  # the other one can be used
+    ("used", 0, replace(WELL, cards=(RTX,), framework=replace(PLAIN, gpus=("RTX",))), "RTX"),  # a TensorFlow that copes
+    ("broken", 1, replace(WELL, cards=(RTX,), framework=replace(PLAIN, gpus=("RTX",), error="RESOURCE_EXHAUSTED")), "Another program"),
+    ("plain", 1, replace(UNSEEN, cards=(Card("NVIDIA L4", 23_034, "8.9"),), packages={}), "requirements-gpu.lock"),
+    ("used", 0, replace(WELL, backend="torch", driver="580.95.05", cards=(RTX,), framework=replace(TORCH, gpus=("RTX",))), "PyTorch ran"),
+    ("old-card", 1, replace(UNSEEN, backend="torch", driver="580.95.05", cards=(Card("Tesla P100", 16_280, "6.0"),), framework=TORCH), "this PyTorch needs 7.5"),
+    ("old-driver", 1, replace(UNSEEN, backend="torch", framework=TORCH), "CUDA 13, which needs at least 580"),
+    ("cpu-build", 1, replace(UNSEEN, backend="torch", framework=Framework("2.13.0+cpu", False)), "--engine torch"),
+    ("no-framework", 1, replace(UNSEEN, backend="torch", probe=ABSENT, framework=None), "--engine torch"),
+    ("broken", 1, replace(WELL, backend="torch", driver="580.95.05", framework=replace(TORCH, gpus=("A",), error="x")), "--engine torch"),
     ("plain", 1, replace(UNSEEN, cards=(Card("an old tool", 1, ""),), packages={}), "requirements-gpu.lock"),
     ("cpu-build", 1, replace(UNSEEN, machine="aarch64", framework=Framework("2.21.0", False)), "Linux x86_64"),
     ("cpu-build", 1, JAX, 'pip install "jax[cuda12]==0.10.2"'),
@@ -88,7 +105,7 @@ CASES = [  # name of the verdict, exit status, findings, words of the first reme
     ("shadow", 1, replace(UNSEEN, library_path="/opt/x:/usr/local/cuda-11.8/lib64"), "unset LD_LIBRARY_PATH"),
     ("unknown", 1, replace(UNSEEN, library_path="/usr/lib/wsl/lib:/opt/x"), "force-reinstall"),
     ("unknown", 1, UNSEEN, "force-reinstall"),
-    ("backend", 1, replace(WELL, backend="torch"), "'torch'"),
+    ("backend", 1, replace(WELL, backend="openvino"), "'openvino'"),
 ]  # fmt: skip
 
 
@@ -203,30 +220,75 @@ def test_a_hanging_framework_does_not_hang_the_doctor(tmp_path, monkeypatch):
     assert ask.framework("tensorflow", environ, 1.0)[:2] == (SILENT, None)
 
 
-FAKE = """
+FAKES = {
+    "tensorflow": """
 import types
 from contextlib import nullcontext
+class Tensor:
+    __mul__ = lambda *_: work("product")
+    numpy = cpu = block_until_ready = lambda self: self
+def work(name):
+    if name == NAMED:
+        FAIL
+    return Tensor()
 __version__ = "2.0"
 gpu = types.SimpleNamespace(name="/physical_device:GPU:0")
 sysconfig = types.SimpleNamespace(get_build_info=lambda: {"is_cuda_build": True, "cuda_version": "12.5.1"})
 details = types.SimpleNamespace(get_device_details=lambda gpu: {"device_name": "Fake"})
 config = types.SimpleNamespace(list_physical_devices=lambda kind: [gpu], experimental=details)
-ones, device = (lambda shape: None), (lambda name: nullcontext())
-def conv2d(*_, **__):
-"""
+ones, device = (lambda shape: Tensor()), (lambda name: nullcontext())
+nn = types.SimpleNamespace(conv2d=lambda *_, **__: work("convolution"))
+function = lambda inner, jit_compile: lambda x: work("compiled")
+""",
+    "torch": """
+import types
+class Tensor:
+    device, __mul__, cpu = "", (lambda *_: work("product")), (lambda self: self)
+def work(name):
+    if name == NAMED:
+        FAIL
+    return Tensor()
+__version__ = "2.0"
+version = types.SimpleNamespace(cuda="12.5.1")
+backends = types.SimpleNamespace(cudnn=types.SimpleNamespace(version=lambda: 92000))
+cuda = types.SimpleNamespace(device_count=lambda: 1, get_arch_list=lambda: ["sm_90"], get_device_name=lambda number: "Fake")
+ones = lambda *_, **__: Tensor()
+nn = types.SimpleNamespace(functional=types.SimpleNamespace(conv2d=lambda *_, **__: work("convolution")))
+""",
+}
 
 
 @pytest.mark.parametrize(
-    ("body", "error"),
-    [("return types.SimpleNamespace(numpy=lambda: 0)", ""), ("raise RuntimeError('DNN library is not\\n found')", "DNN library is not found"),
-     ("import os; os.abort()", "ended with status -6"), ("import time; time.sleep(60)", "no answer in time")],
+    ("backend", "named", "body", "error"),
+    [("tensorflow", "", "pass", ""),
+     ("tensorflow", "convolution", "raise RuntimeError('DNN library is not\\n found')", "a convolution: DNN library is not found"),
+     ("tensorflow", "product", "raise RuntimeError('CUDA_ERROR_INVALID_PTX')", "a product of elements: CUDA_ERROR_INVALID_PTX"),
+     ("tensorflow", "compiled", "import os; os.abort()", "a compiled function: the process ended with status -6"),
+     ("tensorflow", "convolution", "import time; time.sleep(60)", "a convolution: no answer in time"),
+     ("torch", "", "pass", ""),
+     ("torch", "product", "import os; os.abort()", "a product of elements: the process ended with status -6")],
 )  # fmt: skip
-def test_a_card_counts_as_used_only_if_work_on_it_succeeds(tmp_path, body, error):
-    (tmp_path / "tensorflow.py").write_text(f"{FAKE}    {body}\nnn = types.SimpleNamespace(conv2d=conv2d)\n")
-    probe, seen, _ = ask.framework("tensorflow", {**os.environ, "PYTHONPATH": str(tmp_path)}, 2.0)
+def test_a_card_counts_as_used_only_if_every_kind_of_work_on_it_succeeds(tmp_path, backend, named, body, error):
+    fake = FAKES[backend].replace("NAMED", repr(named)).replace("FAIL", body)
+    (tmp_path / f"{backend}.py").write_text(fake)
+    probe, seen, _ = ask.framework(backend, {**os.environ, "PYTHONPATH": str(tmp_path)}, 2.0)
     assert (probe, seen.gpus, seen.cuda) == (OK, ("Fake",), "12.5.1")
-    assert error in seen.error
-    assert bool(seen.error) == bool(error)
+    assert seen.error == error
+
+
+@pytest.mark.parametrize(
+    ("backend", "python", "swap"),
+    [("tensorflow", sys.executable, ("GPU", "CPU")), ("jax", REPOSITORY / ".venv-jax/bin/python", ('"gpu"', '"cpu"'))],
+)
+def test_the_work_is_such_that_the_framework_can_do_it(backend, python, swap):
+    """On the processor in place of a card: what fails there would be called a broken card."""
+    if not Path(python).is_file():
+        pytest.skip(f"there is no {python}: run make engines")
+    program = (REPOSITORY / f"book/gpu/probe_{backend}.py").read_text(encoding="utf-8").replace(*swap)
+    status, out, err = ask.ask([str(python), "-c", program], os.environ, 300)
+    lines = [line for line in out.splitlines() if line.startswith("FOUND ")]
+    assert (status, len(lines)) == (0, 4), err  # three kinds of work, and the end
+    assert [key in lines[-1] for key in ("error", "work")] == [False, False]
 
 
 @pytest.mark.parametrize(("text", "probe"), [("raise ModuleNotFoundError(\"No module named 'tensorflow'\")", ABSENT),

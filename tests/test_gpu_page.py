@@ -31,6 +31,7 @@ RUN = (
 APART = (
     ".venv/bin/python -m book doctor",
     "KERAS_BACKEND=jax .venv-jax/bin/python -m book doctor",
+    "KERAS_BACKEND=torch .venv-torch/bin/python -m book doctor",
 )  # tests of their own
 ELSEWHERE = {  # what a test cannot run, and why; those of the book are still parsed
     "nvidia-smi": "needs a driver",
@@ -127,18 +128,24 @@ def test_the_doctor_gives_a_verdict_on_this_machine():
     )  # fmt: skip
     assert done.stderr == ""
     assert done.returncode in (0, 1)
-    assert f"TensorFlow   {version('tensorflow')}" in done.stdout
+    built = re.search(
+        rf"^TensorFlow +{re.escape(version('tensorflow'))}, built for .*, cards from ([\d.]+) to ([\d.]+)$",
+        done.stdout,
+        flags=re.M,
+    )
+    assert f"was built for cards up to compute capability {built.group(2)} (Hopper)" in TEXT
     assert "Verdict: " in done.stdout
 
 
-def test_the_doctor_gives_a_verdict_on_jax():
-    python = REPOSITORY / ".venv-jax/bin/python"
+@pytest.mark.parametrize(("engine", "line"), [("jax", r"^JAX +0\."), ("torch", r"^PyTorch +2\.")])
+def test_the_doctor_gives_a_verdict_on_another_framework(engine, line):
+    python = REPOSITORY / f".venv-{engine}/bin/python"
     if not python.is_file():
-        pytest.skip("no .venv-jax: run make engines")
-    done = subprocess.run([python, "-m", "book", "doctor"], cwd=REPOSITORY, env={**os.environ, "KERAS_BACKEND": "jax"},
+        pytest.skip(f"no .venv-{engine}: run python3 -m book setup --engine {engine}")
+    done = subprocess.run([python, "-m", "book", "doctor"], cwd=REPOSITORY, env={**os.environ, "KERAS_BACKEND": engine},
                           capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
     assert done.returncode in (0, 1), done.stderr
-    assert re.search(r"^JAX +0\.", done.stdout, flags=re.M)
+    assert re.search(line, done.stdout, flags=re.M)
 
 
 def test_the_drivers_on_the_page_are_those_that_the_doctor_asks_for():

@@ -21,6 +21,7 @@ ABSENT = "absent"
 OK = "ok"
 WSL_LIBRARIES = "usr/lib/wsl/lib"
 _MARK = "FOUND "
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ class Card:
 
 @dataclass(frozen=True)
 class Framework:
-    """TensorFlow or JAX as it sees the machine. ``error`` says how a small convolution on the cards went wrong."""
+    """TensorFlow, JAX or PyTorch as it sees the machine.
+
+    ``capabilities`` are those that it was built for, such as "sm_80" (none for JAX, which does not tell), and ``error``
+    says which small work on the cards went wrong, and how.
+    """
 
     version: str
     cuda_build: bool = True
@@ -98,13 +103,15 @@ def nvidia_smi(environ: Mapping[str, str], root: Path, limit: float) -> tuple[st
 
 
 def framework(backend: str, environ: Mapping[str, str], limit: float) -> tuple[str, Framework | None, tuple[str, ...]]:
-    """Import the framework in a process of its own, list its cards, and run a small convolution on each."""
-    if backend not in ("tensorflow", "jax"):
+    """Import the framework in a process of its own, list its cards, and let each do a little of every kind of work."""
+    if backend not in BACKENDS:
         return ABSENT, None, ()
     quiet = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "0"}
     program = (Path(__file__).parent / f"probe_{backend}.py").read_text(encoding="utf-8")
     status, out, err = ask([sys.executable, "-c", program], {**environ, **quiet}, limit)
-    log = tuple(line[:300] for line in err.splitlines() if re.search(r"dlopen|cuInit|cudnn|cuda|GPU", line, re.I))[-6:]
+    log = tuple(line[:300] for line in err.splitlines() if re.search(r"dlopen|cuInit|cudnn|cuda|GPU|PTX", line, re.I))[
+        -6:
+    ]
     found = [json.loads(line.removeprefix(_MARK)) for line in out.splitlines() if line.startswith(_MARK)]
     if not found:
         if status is None:
@@ -112,6 +119,7 @@ def framework(backend: str, environ: Mapping[str, str], limit: float) -> tuple[s
         last = (err.strip().splitlines() or ["no message"])[-1]
         return (ABSENT if re.search(rf"No module named '{backend}'", last) else last[:300]), None, log
     answer = {k: tuple(v) if isinstance(v, list) else v for k, v in found[-1].items()}
-    if len(found) == 1:  # it listed the cards and did not come back from the convolution
-        answer["error"] = "no answer in time" if status is None else f"the process ended with status {status}"
+    if work := answer.pop("work", ""):  # it did not come back from that
+        end = "no answer in time" if status is None else f"the process ended with status {status}"
+        answer["error"] = f"{work}: {answer.get('error') or end}"
     return OK, Framework(**answer), log

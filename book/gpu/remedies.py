@@ -16,7 +16,7 @@ from book.gpu.findings import Findings
 
 # The oldest driver for each CUDA: on Linux, and on Windows (whose driver WSL2 uses).
 OLDEST = {12: ((525, 60, 13), (528, 33)), 13: ((580,), (580,))}
-NAMES = {"tensorflow": "TensorFlow", "jax": "JAX"}
+NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(n) for n in re.findall(r"\d+", version))
 
 
+def capabilities(f: Findings) -> list[int]:
+    """The compute capabilities that the framework was built for, times ten: 80 for 8.0. Empty if it does not tell."""
+    return [int(n) for text in (f.framework.capabilities if f.framework else ()) for n in re.findall(r"\d+", text)]
+
+
 def plugin(f: Findings) -> str:
     return next((name for name in f.packages if re.fullmatch(r"jax-cuda\d+-plugin", name)), "")
 
@@ -53,7 +58,7 @@ def oldest(f: Findings) -> str:
 
 
 def setup(f: Findings) -> str:
-    return "python3 -m book setup" + (" --engine jax" if f.backend == "jax" else "")
+    return "python3 -m book setup" + ("" if f.backend == "tensorflow" else f" --engine {f.backend}")
 
 
 def not_installed(f: Findings) -> tuple[str, ...]:
@@ -65,6 +70,8 @@ def install(f: Findings) -> str:
     if f.backend == "jax":
         version = f"=={f.framework.version}" if f.framework else ""
         return f'{f.python} -m pip install "jax[cuda{cuda(f)}]{version}"'
+    if f.backend == "torch":  # it brings the libraries along
+        return f"rm -r .venv-torch && {setup(f)}"
     return f"{f.python} -m pip install --no-deps --require-hashes -r requirements-gpu.lock"
 
 

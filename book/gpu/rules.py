@@ -24,6 +24,7 @@ RULES: tuple[Callable[[Findings], Verdict | None], ...] = (
     software_rules.no_framework,
     software_rules.hidden,
     software_rules.old_card,
+    software_rules.new_card,
     software_rules.cpu_build,
     software_rules.libraries,
     software_rules.shadow,

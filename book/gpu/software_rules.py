@@ -9,6 +9,7 @@ from book.gpu.findings import Findings
 from book.gpu.remedies import (
     NAMES,
     Verdict,
+    capabilities,
     framework_name,
     install,
     library_remedies,
@@ -25,8 +26,8 @@ from book.gpu.remedies import (
 
 def other_backend(f: Findings) -> Verdict | None:
     if f.backend not in NAMES:
-        return Verdict("backend", 1, f"KERAS_BACKEND is '{f.backend}'; the doctor knows tensorflow and jax.",
-                       ("Set KERAS_BACKEND to tensorflow or jax, or unset it.",))  # fmt: skip
+        return Verdict("backend", 1, f"KERAS_BACKEND is '{f.backend}'; the doctor knows {', '.join(NAMES)}.",
+                       (f"Set KERAS_BACKEND to one of {', '.join(NAMES)}, or unset it.",))  # fmt: skip
     return None
 
 
@@ -54,10 +55,12 @@ def broken(f: Findings) -> Verdict | None:
         remedies.append(
             "Another program holds the memory of the card: nvidia-smi shows which; end it, or choose another card."
         )
+    elif too_new := new_card(f):
+        return too_new
     remedies += [*library_remedies(f), *shadow_remedies(f)] or [
         f"Update the driver to at least {oldest(f)}, then reinstall the libraries: {install(f)}"
     ]
-    return Verdict("broken", 1, f"{framework_name(f)} sees the card, but a convolution on it fails: {f.framework.error}", tuple(remedies))  # fmt: skip
+    return Verdict("broken", 1, f"{framework_name(f)} sees the card, but work on it fails: {f.framework.error}", tuple(remedies))  # fmt: skip
 
 
 def no_framework(f: Findings) -> Verdict | None:
@@ -89,14 +92,32 @@ def hidden(f: Findings) -> Verdict | None:
 
 
 def old_card(f: Findings) -> Verdict | None:
-    built = [int(n) for text in f.framework.capabilities for n in re.findall(r"\d+", text)]
+    built = capabilities(f)
     if not built or not all(c.capability for c in f.cards):
         return None
     newest = max(f.cards, key=lambda c: numbers(c.capability))
     if int(newest.capability.replace(".", "")) >= min(built):
         return None
-    return Verdict("old-card", 1, f"The card {newest.name} has compute capability {newest.capability}; this TensorFlow needs {min(built) / 10:.1f} or more.",
+    return Verdict("old-card", 1, f"The card {newest.name} has compute capability {newest.capability}; this {framework_name(f)} needs {min(built) / 10:.1f} or more.",
                    ("Use the CPU (nothing to do), or another card.",))  # fmt: skip
+
+
+def new_card(f: Findings) -> Verdict | None:
+    """A card of a generation that came after the framework was built, and that has not done its work.
+
+    The driver can translate kernels for it from PTX, an intermediate code. TensorFlow 2.21 asks for a version of PTX that
+    does not know cards from 10.0 on: its users report that it stops (its issues 89272, 97387 and 111958).
+    """
+    built, number = capabilities(f), {c: numbers(c.capability) for c in f.cards}
+    later = [c for c in f.cards if number[c] and built and number[c][0] > max(built) // 10]
+    if not later or (len(later) < len(f.cards) and not f.framework.gpus):
+        return None
+    others = [f"CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES={i} chooses the {c.name}." for i, c in enumerate(f.cards) if c not in later]  # fmt: skip
+    elsewhere = [f"Chapters that are pure Keras run on another framework: python3 -m book setup --engine {engine}, then: "
+                 f"{f.python} -m book backend {engine}" for engine in ("torch", "jax") if engine != f.backend]  # fmt: skip
+    return Verdict("new-card", 1, f"The card {later[0].name} has compute capability {later[0].capability}; this {framework_name(f)} was built for cards up to {max(built) / 10:.1f}.",
+                   (*others[:1], "The whole book runs on the CPU if the card is hidden: CUDA_VISIBLE_DEVICES= make book", *elsewhere,
+                    f"A {framework_name(f)} that was built for this card makes this Python use it."))  # fmt: skip
 
 
 def cpu_build(f: Findings) -> Verdict | None:
@@ -104,9 +125,10 @@ def cpu_build(f: Findings) -> Verdict | None:
         return None
     if f.backend == "jax":
         return Verdict("cpu-build", 1, "There is a card, and this JAX has no CUDA plugin.", (install(f),))
-    return Verdict("cpu-build", 1, f"There is a card, and this TensorFlow was built without CUDA ({f.system} {f.machine}).",
-                   ("TensorFlow's packages use cards on Linux x86_64 and in WSL2; use such a machine, or the CPU.",
-                    "If the package is tensorflow-cpu: set the environment up anew, " + setup(f)))  # fmt: skip
+    name = framework_name(f)
+    return Verdict("cpu-build", 1, f"There is a card, and this {name} was built without CUDA ({f.system} {f.machine}).",
+                   (f"{name}'s packages use cards on Linux x86_64 and in WSL2; use such a machine, or the CPU.",
+                    f"If the package is one for the CPU: set the environment up anew, {setup(f)}"))  # fmt: skip
 
 
 def libraries(f: Findings) -> Verdict | None:
