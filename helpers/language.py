@@ -142,8 +142,7 @@ def _initialise(model: Any, blocks: int, seed: int) -> None:
 def evaluate_nats(model: Any, tokens: np.ndarray, context: int, batch_size: int = 64) -> float:
     """Mean loss per token in nats over a text, cut into pieces that do not overlap.
 
-    The first token of a piece is predicted without any earlier text, as it is in training. The last, incomplete piece
-    is left out.
+    The first prediction of a piece sees one token, as it does in training. The last, incomplete piece is left out.
     """
     count = (len(tokens) - 1) // context
     if count < 1:

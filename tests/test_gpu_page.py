@@ -57,7 +57,7 @@ ELSEWHERE = {  # what a test cannot run, and why; those of the book are still pa
     ".venv/bin/python -m book backend torch": "the same command on a backend that takes gigabytes",
     ".venv/bin/python -m book backend jax --only 07_attention --profile full": "see test_backends.py",
     ".venv/bin/python -m book card --backend tensorflow": "see test_card.py",
-    "python3 -m book card --backend jax --seconds 600 --keep": "see test_card.py",
+    ".venv-jax/bin/python -m book card --backend jax --seconds 600 --keep": "see test_card.py",
 }  # fmt: skip
 
 

@@ -53,15 +53,18 @@ def train(job):
             variable.assign(saved[f"v{k}"])
     for step in range(start, job["steps"]):
         if job.get("fault") == [me, step]:
-            os.kill(os.getpid(), signal.SIGKILL)  # planted: what a crash or a power cut does
+            os.kill(os.getpid(), signal.SIGKILL)  # planted: no time to save anything
         mine = np.array_split(rows(job, step, len(x)), workers)[me]
         loss = float(one_step(tf.constant(x[mine]), tf.constant(y[mine])))
         heartbeat = {"worker": me, "step": step + 1, "loss": loss}
         print(json.dumps(heartbeat), flush=True)
         if me == 0 and (step + 1) % job["every"] == 0:
             arrays = {f"v{k}": np.array(v) for k, v in enumerate(state)}
-            np.savez(folder / "new.npz", step=step + 1, **arrays)
-            # Written aside, then renamed: there is never half a checkpoint.
+            # Written aside, on the disk, then renamed: neither a killed process nor a power cut leaves half a checkpoint.
+            with (folder / "new.npz").open("wb") as new:
+                np.savez(new, step=step + 1, **arrays)
+                new.flush()
+                os.fsync(new.fileno())
             os.replace(folder / "new.npz", checkpoint)
     np.savez(folder / f"final_{me}.npz", *[np.array(v) for v in model.variables])
 
