@@ -57,6 +57,14 @@ def test_is_fit_to_be_executed(path):
 
 
 @every_notebook
+def test_no_cell_ends_with_a_claim_that_the_page_would_print_a_second_time(path):
+    for cell in code_cells(path):
+        last = ast.parse(cell.source).body[-1:]
+        if last and isinstance(last[0], ast.Expr) and not cell.source.rstrip().endswith(";"):
+            assert not ast.unparse(last[0]).startswith("claims."), cell.id
+
+
+@every_notebook
 def test_is_committed_clean(path):
     for cell in code_cells(path):
         assert cell.outputs == []
