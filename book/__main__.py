@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         return getattr(commands, options.command)(options, Paths(options.root.resolve()))
     except BookError as error:
-        print(f"book: {error}", file=sys.stderr)
+        print(f"book: {_as_typed(str(error))}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         print("book: stopped.", file=sys.stderr)
@@ -50,6 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"book: {what} cannot be written or read ({error.strerror}); finished notebooks are kept. "
               "Put it right and run the command again.", file=sys.stderr)  # fmt: skip
         return 1
+
+
+def _as_typed(text: str) -> str:
+    """Commands in a message, with the Python that the user has just typed."""
+    from book.gpu.findings import python_as_typed
+
+    return text.replace("python -m book", f"{python_as_typed()} -m book")
 
 
 def _parser() -> argparse.ArgumentParser:

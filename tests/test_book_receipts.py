@@ -9,16 +9,14 @@ import shutil
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from test_doctor import FAKE
+from test_doctor import fake
 
 from book import BookError, cache, ledger, machine, receipts, receipts_page
 from book.gpu import meter
 from book.paths import REPOSITORY, Paths
 from conftest import Project, assert_one_sentence
 
-WORKING_TENSORFLOW = (
-    f"{FAKE}    return types.SimpleNamespace(numpy=lambda: 0)\nnn = types.SimpleNamespace(conv2d=conv2d)\n"
-)
+WORKING_TENSORFLOW = fake("tensorflow")
 
 CPU = {"cpu": "AMD EPYC", "cores": 2, "memory_gib": 23.5, "gpus": [], "system": "Linux x86_64"}
 CARD = {**CPU, "cores": 16, "gpus": ["NVIDIA H100 80GB HBM3, 81559 MiB"]}
@@ -256,7 +254,7 @@ def test_a_machine_has_a_short_name(device, name):
 def test_a_card_that_is_not_used_gets_no_receipt_and_a_hidden_one_counts_as_none(project, monkeypatch, main):
     """Otherwise the times of a processor would stand under the name of a card."""
     monkeypatch.setenv("PATH", f"{project.root / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    broken = f"{FAKE}    raise RuntimeError('no cuDNN')\nnn = types.SimpleNamespace(conv2d=conv2d)\n"
+    broken = fake("tensorflow", "convolution", "raise RuntimeError('no cuDNN')")
     (project.root / "bin" / "tensorflow.py").write_text(broken)
     monkeypatch.setenv("PYTHONPATH", f"{project.root / 'bin'}{os.pathsep}{REPOSITORY}")
     for ask in (machine.gpus, machine.driver):

@@ -258,6 +258,11 @@ nn = types.SimpleNamespace(functional=types.SimpleNamespace(conv2d=lambda *_, **
 }
 
 
+def fake(backend: str, named: str = "", body: str = "pass") -> str:
+    """A framework with one card; when it is asked for the named work, it runs the body first."""
+    return FAKES[backend].replace("NAMED", repr(named)).replace("FAIL", body)
+
+
 @pytest.mark.parametrize(
     ("backend", "named", "body", "error"),
     [("tensorflow", "", "pass", ""),
@@ -269,8 +274,7 @@ nn = types.SimpleNamespace(functional=types.SimpleNamespace(conv2d=lambda *_, **
      ("torch", "product", "import os; os.abort()", "a product of elements: the process ended with status -6")],
 )  # fmt: skip
 def test_a_card_counts_as_used_only_if_every_kind_of_work_on_it_succeeds(tmp_path, backend, named, body, error):
-    fake = FAKES[backend].replace("NAMED", repr(named)).replace("FAIL", body)
-    (tmp_path / f"{backend}.py").write_text(fake)
+    (tmp_path / f"{backend}.py").write_text(fake(backend, named, body))
     probe, seen, _ = ask.framework(backend, {**os.environ, "PYTHONPATH": str(tmp_path)}, 2.0)
     assert (probe, seen.gpus, seen.cuda) == (OK, ("Fake",), "12.5.1")
     assert seen.error == error

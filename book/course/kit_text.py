@@ -26,9 +26,9 @@ Made by `python -m book course make`. Chapters: {chapters}.
    unchanged: `submitted/ada/{first}/{first}.ipynb`.
 3. In the book's folder, with COURSE for this folder:
 
-       python -m book course grade COURSE
-       python -m book course feedback COURSE
-       python -m book course grades COURSE --output grades.csv
+       .venv/bin/python -m book course grade COURSE
+       .venv/bin/python -m book course feedback COURSE
+       .venv/bin/python -m book course grades COURSE --output grades.csv
 
 `grade` runs what is new or has changed; `--force` runs everything, `--student NAME` and `--assignment NAME` choose.
 `--seconds` bounds each cell (the whole notebook may use four times as much), `--memory-mib` the memory.
@@ -39,7 +39,7 @@ folder, for instance its form for grading by hand. The page "Grading" of the boo
 
 Rows of `grades.csv` with something in `review` are worth a look: that code does more than answer. It costs no points.
 
-To add chapters or to renew notebooks, run `python -m book course make` again. A set that somebody has handed in is never changed.
+To add chapters or to renew notebooks, run `.venv/bin/python -m book course make` again. A set that somebody has handed in is never changed.
 """
 
 _CONFIG = """# For nbgrader's own commands (generate_assignment, formgrader, export). Grade with `python -m book course grade`,

@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -90,7 +91,7 @@ def gather(
         wanted=_wanted(backend),
         packages={d.name: d.version for d in importlib.metadata.distributions() if re.match("nvidia-|jax-cuda", d.name or "")},
         log=log,
-        python=_python(),
+        python=python_as_typed(),
     )  # fmt: skip
 
 
@@ -120,8 +121,10 @@ def _text(file: Path) -> str:
         return ""
 
 
-def _python() -> str:
-    """This Python as a user would type it from here."""
+def python_as_typed() -> str:
+    """This Python as a user would type it from here: "python" where that is what the shell finds."""
+    if (found := shutil.which("python")) and Path(found).absolute() == Path(sys.executable).absolute():
+        return "python"
     with suppress(ValueError):
         return str(Path(sys.executable).relative_to(Path.cwd()))
     return sys.executable
