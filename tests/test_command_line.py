@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 
 import nbformat
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from book import executor, sources
+from book.__main__ import _as_typed
 from book.paths import Paths
 from conftest import Project, assert_one_sentence
 
@@ -365,3 +367,16 @@ def test_a_later_value_replaces_an_earlier_one_and_reaches_only_who_has_it(copy)
     loaded = [sources.load(path) for path in sources.find(Paths(copy.root))]
     given = sources.overrides(loaded, "full", ["N=2", "N=3"])
     assert given == {"good": {"PROFILE": "full", "N": 3}, "plain": {"PROFILE": "full"}}
+
+
+@pytest.mark.parametrize(("on_the_path", "typed"), [(False, ".venv/bin/python"), (True, "python")])
+def test_a_message_names_the_python_that_has_just_been_typed(tmp_path, monkeypatch, on_the_path, typed):
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PATH", str(python.parent if on_the_path else tmp_path))
+    assert _as_typed("Run: python -m book build.") == f"Run: {typed} -m book build."
+    assert _as_typed("Run: python3 -m book setup.") == "Run: python3 -m book setup."

@@ -242,41 +242,31 @@ THINNER = """() => {
     code.normalize();
   }
 }"""
-WIDE, PHONE = (1280, "light"), (390, "dark")
-LOOKS = [(page, (WIDE, PHONE), True) for page in CONTENT]
-LOOKS += [(page, ((390, "light"), (1280, "dark")), True) for page in ("index.html", "how_to.html")]
-LOOKS += [(f"notebooks/{name}.html", (WIDE,), False) for name in ("05_mnist", "14_privacy")]
+LOOKS = [(page, *look, True) for page in CONTENT for look in ((1280, "light"), (390, "dark"))]
+LOOKS += [(page, *look, True) for page in ("index.html", "how_to.html") for look in ((390, "light"), (1280, "dark"))]
+LOOKS += [(f"notebooks/{name}.html", 1280, "light", False) for name in ("05_mnist", "14_privacy")]
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    ("page", "looks", "thin"),
+    ("page", "width", "theme", "thin"),
     LOOKS,
-    ids=[f"{page}-{looks[0][0]}-{'thin' if thin else 'every word'}" for page, looks, thin in LOOKS],
+    ids=[f"{page}-{width}-{theme}-{'thin' if thin else 'every word'}" for page, width, theme, thin in LOOKS],
 )
-def test_page_is_accessible_quiet_and_self_contained(chromium, address, axe, page, looks, thin):
-    """One visit; the window and the theme change as they do when a reader turns the phone or the light out."""
-    width, theme = looks[0]
+def test_page_is_accessible_quiet_and_self_contained(chromium, address, axe, page, width, theme, thin):
     with Visit(chromium, f"{address}/{page}", width=width, theme=theme) as visit:
+        assert visit.page.evaluate("document.documentElement.dataset.theme") == theme
+        overflow = visit.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 0, "the page scrolls sideways"
+        assert [r for r in visit.requests if not r.startswith((address, "data:"))] == []
+        assert visit.complaints == []
         visit.page.evaluate(axe)
         if thin:
             visit.page.evaluate(THINNER)
-        for width, theme in looks:
-            visit.page.set_viewport_size({"width": width, "height": 900})
-            visit.page.emulate_media(color_scheme=theme)
-            visit.page.wait_for_function("(theme) => document.documentElement.dataset.theme === theme", arg=theme)
-            overflow = visit.page.evaluate(
-                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-            assert overflow <= 0, f"at {width} pixels the page scrolls sideways"
-            # Passed to us whole, the results would be megabytes.
-            violations = visit.page.evaluate(
-                "axe.run({ resultTypes: ['violations'] }).then((found) => found.violations)"
-            )
-            found = [f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:150]}" for v in violations]
-            assert found == [], (width, theme)
-        assert [r for r in visit.requests if not r.startswith((address, "data:"))] == []
-        assert visit.complaints == []
+        # Passed to us whole, the results would be megabytes.
+        violations = visit.page.evaluate("axe.run({ resultTypes: ['violations'] }).then((found) => found.violations)")
+        found = [f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:150]}" for v in violations]
+        assert found == []
 
 
 @pytest.mark.browser
