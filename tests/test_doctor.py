@@ -220,39 +220,33 @@ def test_a_hanging_framework_does_not_hang_the_doctor(tmp_path, monkeypatch):
     assert ask.framework("tensorflow", environ, 1.0)[:2] == (SILENT, None)
 
 
-FAKES = {
-    "tensorflow": """
+COMMON = """
 import types
 from contextlib import nullcontext
 class Tensor:
-    __mul__ = lambda *_: work("product")
-    numpy = cpu = block_until_ready = lambda self: self
+    device, __mul__ = "", (lambda *_: work("product"))
+    numpy = cpu = lambda self: self
 def work(name):
     if name == NAMED:
         FAIL
     return Tensor()
 __version__ = "2.0"
+ones = lambda *_, **__: Tensor()
+"""
+FAKES = {
+    "tensorflow": """
 gpu = types.SimpleNamespace(name="/physical_device:GPU:0")
 sysconfig = types.SimpleNamespace(get_build_info=lambda: {"is_cuda_build": True, "cuda_version": "12.5.1"})
 details = types.SimpleNamespace(get_device_details=lambda gpu: {"device_name": "Fake"})
 config = types.SimpleNamespace(list_physical_devices=lambda kind: [gpu], experimental=details)
-ones, device = (lambda shape: Tensor()), (lambda name: nullcontext())
+device = lambda name: nullcontext()
 nn = types.SimpleNamespace(conv2d=lambda *_, **__: work("convolution"))
 function = lambda inner, jit_compile: lambda x: work("compiled")
 """,
     "torch": """
-import types
-class Tensor:
-    device, __mul__, cpu = "", (lambda *_: work("product")), (lambda self: self)
-def work(name):
-    if name == NAMED:
-        FAIL
-    return Tensor()
-__version__ = "2.0"
 version = types.SimpleNamespace(cuda="12.5.1")
 backends = types.SimpleNamespace(cudnn=types.SimpleNamespace(version=lambda: 92000))
 cuda = types.SimpleNamespace(device_count=lambda: 1, get_arch_list=lambda: ["sm_90"], get_device_name=lambda number: "Fake")
-ones = lambda *_, **__: Tensor()
 nn = types.SimpleNamespace(functional=types.SimpleNamespace(conv2d=lambda *_, **__: work("convolution")))
 """,
 }
@@ -260,7 +254,7 @@ nn = types.SimpleNamespace(functional=types.SimpleNamespace(conv2d=lambda *_, **
 
 def fake(backend: str, named: str = "", body: str = "pass") -> str:
     """A framework with one card; when it is asked for the named work, it runs the body first."""
-    return FAKES[backend].replace("NAMED", repr(named)).replace("FAIL", body)
+    return (COMMON + FAKES[backend]).replace("NAMED", repr(named)).replace("FAIL", body)
 
 
 @pytest.mark.parametrize(

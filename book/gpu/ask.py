@@ -21,7 +21,7 @@ ABSENT = "absent"
 OK = "ok"
 WSL_LIBRARIES = "usr/lib/wsl/lib"
 _MARK = "FOUND "
-BACKENDS = ("tensorflow", "jax", "torch")
+NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}  # each has its probe beside this file
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,13 @@ def nvidia_smi(environ: Mapping[str, str], root: Path, limit: float) -> tuple[st
 
 def framework(backend: str, environ: Mapping[str, str], limit: float) -> tuple[str, Framework | None, tuple[str, ...]]:
     """Import the framework in a process of its own, list its cards, and let each do a little of every kind of work."""
-    if backend not in BACKENDS:
+    if backend not in NAMES:
         return ABSENT, None, ()
     quiet = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "0"}
     program = (Path(__file__).parent / f"probe_{backend}.py").read_text(encoding="utf-8")
     status, out, err = ask([sys.executable, "-c", program], {**environ, **quiet}, limit)
-    log = tuple(line[:300] for line in err.splitlines() if re.search(r"dlopen|cuInit|cudnn|cuda|GPU|PTX", line, re.I))[
-        -6:
-    ]
+    telling = [line[:300] for line in err.splitlines() if re.search(r"dlopen|cuInit|cudnn|cuda|GPU|PTX", line, re.I)]
+    log = tuple(telling[-6:])
     found = [json.loads(line.removeprefix(_MARK)) for line in out.splitlines() if line.startswith(_MARK)]
     if not found:
         if status is None:

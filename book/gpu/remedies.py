@@ -11,12 +11,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from book.gpu.ask import ABSENT
+from book.gpu.ask import ABSENT, NAMES
 from book.gpu.findings import Findings
 
 # The oldest driver for each CUDA: on Linux, and on Windows (whose driver WSL2 uses).
 OLDEST = {12: ((525, 60, 13), (528, 33)), 13: ((580,), (580,))}
-NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
 
 @dataclass(frozen=True)

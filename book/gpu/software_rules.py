@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from book.gpu.ask import ABSENT, OK, SILENT
+from book.gpu.ask import ABSENT, NAMES, OK, SILENT
 from book.gpu.findings import Findings
 from book.gpu.remedies import (
-    NAMES,
     Verdict,
     capabilities,
     framework_name,
@@ -114,7 +113,7 @@ def new_card(f: Findings) -> Verdict | None:
         return None
     others = [f"CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES={i} chooses the {c.name}." for i, c in enumerate(f.cards) if c not in later]  # fmt: skip
     elsewhere = [f"Chapters that are pure Keras run on another framework: python3 -m book setup --engine {engine}, then: "
-                 f"{f.python} -m book backend {engine}" for engine in ("torch", "jax") if engine != f.backend]  # fmt: skip
+                 f"{f.python} -m book backend {engine}" for engine in ("torch", "jax") if f.backend == "tensorflow"]  # fmt: skip
     return Verdict("new-card", 1, f"The card {later[0].name} has compute capability {later[0].capability}; this {framework_name(f)} was built for cards up to {max(built) / 10:.1f}.",
                    (*others[:1], "The whole book runs on the CPU if the card is hidden: CUDA_VISIBLE_DEVICES= make book", *elsewhere,
                     f"A {framework_name(f)} that was built for this card makes this Python use it."))  # fmt: skip
